@@ -1,0 +1,14 @@
+"""jaxsp: the statistical physics of learning in JAX.
+
+A model is an [Equinox](https://docs.kidger.site/equinox/) module, its theory is a pure function of
+it: learning curves, free entropies and thresholds can be jitted, vmapped, sharded and
+differentiated.
+
+The systems are `jaxsp.glm` (generalised linear models); the ingredients that they are made of are
+`jaxsp.priors` and `jaxsp.channels`; what they stand on is `jaxsp.numerics`.
+"""
+
+from . import channels as channels, glm as glm, numerics as numerics, priors as priors
+from .numerics import RESULTS as RESULTS, SolverError as SolverError
+
+__version__ = "0.1.0"

@@ -1,0 +1,127 @@
+"""Priors that are mixtures of Gaussians and atoms: one implementation, several names."""
+
+import abc
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from .._checks import check_number
+from .._types import Scalar, ScalarLike
+from ..numerics import Rule, graded_panels, is_concrete, log_sum_exp, real_dtype
+from ..numerics._quadrature import TAIL
+from ._base import Prior
+
+_Components = tuple[Float[Array, " k"], Float[Array, " k"], Float[Array, " k"]]
+
+
+class AbstractMixture(Prior):
+    r"""$P_w = \sum_k p_k \mathcal N(\mu_k, v_k)$, where $v_k = 0$ is an atom."""
+
+    @abc.abstractmethod
+    def components(self) -> _Components:
+        """Weights (which sum to one), means and variances."""
+
+    def log_partition(self, A: Scalar, b: Scalar) -> Scalar:
+        r"""$\log \sum_k p_k (1 + A v_k)^{-1/2} \exp\frac{b \mu_k - A \mu_k^2/2 + b^2 v_k/2}{1 + A v_k}$."""
+        weights, means, variances = self.components()
+        spread = 1 + A * variances
+        exponent = (b * means - 0.5 * A * means**2 + 0.5 * b**2 * variances) / spread
+        return log_sum_exp(jnp.log(weights) - 0.5 * jnp.log(spread) + exponent)
+
+    def log_evidence(self, snr: Scalar, observation: Scalar) -> Scalar:
+        """The same with the square completed, so that nothing cancels at large snr."""
+        weights, means, variances = self.components()
+        spread = 1 + snr * variances
+        distance = observation - jnp.sqrt(snr) * means
+        return log_sum_exp(
+            jnp.log(weights) - 0.5 * jnp.log(spread) - 0.5 * distance**2 / spread
+        )
+
+    def observation_rule(self, snr: Scalar, order: int) -> Rule:
+        """Panels around each component and around the boundary between neighbours."""
+        weights, means, variances = self.components()
+        root = jnp.sqrt(snr)
+        widths = jnp.sqrt(1 + snr * variances)
+        tail = TAIL[real_dtype(snr, means)]
+        lower, upper = (root * means - tail * widths).min(), (root * means + tail * widths).max()
+        sorting = jnp.argsort(means)
+        sorted_means, log_weights = root * means[sorting], jnp.log(weights[sorting])
+        gaps = sorted_means[1:] - sorted_means[:-1]
+        # Where two neighbouring atoms are equally probable, and the width of the change-over. It
+        # never lies outside of the components' bulk by more than the tail.
+        safe = jnp.maximum(gaps, 1e-3)
+        shift = jnp.clip((log_weights[:-1] - log_weights[1:]) / safe, -tail, tail)
+        boundaries = 0.5 * (sorted_means[1:] + sorted_means[:-1]) + shift
+        landmarks = jnp.concatenate([root * means, boundaries])
+        noise = jnp.ones_like(widths)
+        layers = jnp.concatenate([noise, jnp.minimum(1 / safe, 1.0)])
+        return graded_panels(landmarks, layers, lower, upper, order, subdivisions=self._subdivisions)
+
+    @property
+    def _subdivisions(self) -> int:
+        """Atoms alone have no scale between the noise and their distance."""
+        return 3
+
+    def sample(self, key: Key[Array, ""], shape: tuple[int, ...] = ()) -> Float[Array, "..."]:
+        """Independent draws of the weight."""
+        weights, means, variances = self.components()
+        which, normal = jax.random.split(key)
+        index = jax.random.choice(which, means.shape[0], shape, p=weights)
+        noise = jax.random.normal(normal, shape, means.dtype)
+        return means[index] + jnp.sqrt(variances[index]) * noise
+
+
+def _pack(*columns) -> _Components:
+    """Component columns of scalars, stacked in their common floating-point type."""
+    dtype = real_dtype(*(x for column in columns for x in column))
+    weights, means, variances = (
+        jnp.stack([jnp.asarray(x, dtype) for x in column]) for column in columns
+    )
+    return weights, means, variances
+
+
+class Gaussian(AbstractMixture):
+    r"""$w \sim \mathcal N(\text{mean}, \text{variance})$; the spherical perceptron's weights.
+
+    Example:
+        >>> import jaxsp
+        >>> prior = jaxsp.priors.Gaussian(variance=2.0)
+        >>> round(float(prior.second_moment()), 6)
+        2.0
+    """
+
+    mean: ScalarLike = 0.0
+    variance: ScalarLike = 1.0
+
+    def __check_init__(self):
+        check_number("mean", self.mean)
+        check_number("variance", self.variance, minimum=0.0, strict=True)
+
+    def components(self) -> _Components:
+        """One component."""
+        return _pack([1.0], [self.mean], [self.variance])
+
+
+class Rademacher(AbstractMixture):
+    r"""$w = \pm 1$ with $\mathbb E w$ = `bias`: binary weights.
+
+    Example:
+        >>> import jaxsp
+        >>> mean, variance = jaxsp.priors.Rademacher(bias=0.5).moments()
+        >>> round(float(mean), 6), round(float(variance), 6)
+        (0.5, 0.75)
+    """
+
+    bias: ScalarLike = 0.0
+
+    def __check_init__(self):
+        check_number("bias", self.bias, minimum=-1.0, maximum=1.0, strict=True)
+
+    def components(self) -> _Components:
+        """Two atoms."""
+        return _pack([(1 - self.bias) / 2, (1 + self.bias) / 2], [-1.0, 1.0], [0.0, 0.0])
+
+    @property
+    def _subdivisions(self) -> int:
+        return 1
