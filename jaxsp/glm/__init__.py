@@ -1,3 +1,8 @@
 """Generalised linear models: teacher-student theory at the Bayes optimum, and AMP."""
 
 from .model import GLM as GLM
+from .replica import Branches as Branches
+from .replica import bayes_optimal as bayes_optimal
+from .replica import branches as branches
+from .replica import free_entropy as free_entropy
+from .solution import Solution as Solution

@@ -33,6 +33,7 @@ from ._result import raise_unless_successful as raise_unless_successful
 from ._root import Root as Root
 from ._root import bracketed_root as bracketed_root
 from ._root import newton_root as newton_root
+from ._root import search_bracket as search_bracket
 from ._special import inverse_mills as inverse_mills
 from ._special import log_ndtr as log_ndtr
 from ._special import log_ndtr_difference as log_ndtr_difference

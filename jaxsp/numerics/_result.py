@@ -20,6 +20,7 @@ class RESULTS(eqx.Enumeration):
     inaccurate = (
         "the estimated quadrature error is larger than what was asked: raise the order of the rule"
     )
+    no_fixed_point = "there is no such fixed point"
     invalid_input = "an argument is outside of what is allowed"
 
 

@@ -71,15 +71,28 @@ def bracketed_root(
     tolerance = jnp.maximum(tolerance, jnp.finfo(dtype).tiny)
 
     def solve(f, guess):
-        return _chandrupatla(f, *start, tolerance, max_steps)
+        # Both ends in one loop: each place where `f` is written out is compiled on its own.
+        ends = jax.lax.map(f, jnp.stack(jnp.broadcast_arrays(*start)))
+        root = search_bracket(f, *start, *ends, xtol=tolerance, max_steps=max_steps)
+        return root.value, (root.residual, root.width, root.iterations, root.result)
 
     value, (residual, width, iterations, result) = implicit_root(f, start[0], solve)
     return Root(value, residual, width, iterations, result)
 
 
-def _chandrupatla(f, lower, upper, tolerance, max_steps):
+def search_bracket(
+    f: Callable[[Scalar], Scalar],
+    lower: Scalar,
+    upper: Scalar,
+    f_lower: Scalar,
+    f_upper: Scalar,
+    *,
+    xtol: ScalarLike,
+    max_steps: int = 100,
+) -> Root:
+    """`bracketed_root` where the values at the ends are known and no derivative is wanted."""
     epsilon = jnp.finfo(lower.dtype).eps
-    f_lower, f_upper = f(lower), f(upper)
+    tolerance = xtol
     bracketed = (jnp.sign(f_lower) * jnp.sign(f_upper) <= 0) & ~jnp.isnan(f_lower + f_upper)
 
     # a: newest point, b: the other end of the bracket, c: the previous newest, t: where to go next.
@@ -120,7 +133,7 @@ def _chandrupatla(f, lower, upper, tolerance, max_steps):
     )
     result = RESULTS.where(bracketed, result, RESULTS.not_bracketed)
     result = RESULTS.where(jnp.isnan(f_lower + f_upper + fx), RESULTS.nonfinite, result)
-    return x, (jnp.abs(fx), width, steps, result)
+    return Root(x, jnp.abs(fx), width, steps, result)
 
 
 def newton_root(

@@ -1,0 +1,94 @@
+"""What the generalisation error means, and its values at a given overlap."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from .._types import Scalar
+from ..channels import LabelChannel
+from ..numerics import bracketed_root, gaussian_panels, integrate
+from .model import GLM
+from .potentials import field_scale, over_fields, over_outputs
+
+
+def squared_error(model: GLM, m: Scalar, V: Scalar, order: int) -> Scalar:
+    r"""Theorem 2 of arXiv 1708.03395: $\mathbb E (y - \mathbb E[y|x, \text{data}])^2$ for a new sample.
+
+    The least mean squared error of a prediction of the output, its noise included:
+    $\mathbb E_v \mathrm{Var}(y | \omega = \sqrt m v, V)$, a sum of positive terms.
+    """
+
+    def predictive_variance(omega):
+        mean = over_outputs(model, omega, V, order, lambda log_z, y: y)
+        return over_outputs(model, omega, V, order, lambda log_z, y: (y - mean) ** 2)
+
+    return over_fields(model, m, V, order, predictive_variance)
+
+
+def gibbs_error(model: GLM, m: Scalar, V: Scalar, order: int) -> Scalar:
+    r"""Probability that a label differs from the one drawn from a posterior sample of the weights.
+
+    $\mathbb E_v \sum_y Z_{\rm out}(y) (1 - Z_{\rm out}(y))$. For labels $\pm 1$ it is half of the
+    squared error; for the noiseless sign it is $\arccos(m/\rho)/\pi$.
+    """
+
+    def disagreement(omega):
+        log_p = _log_probabilities(model, omega, V)
+        # Summed over pairs: one minus a probability close to one would cancel.
+        pairs = jnp.exp(log_p[:, None] + log_p[None, :])
+        return 2 * jnp.sum(jnp.tril(pairs, -1))
+
+    return over_fields(model, m, V, order, disagreement)
+
+
+def classification_error(model: GLM, m: Scalar, V: Scalar, order: int) -> Scalar:
+    r"""Probability that the Bayes-optimal prediction of a label is wrong.
+
+    $1 - \mathbb E_v \max_y Z_{\rm out}(y)$; for the noiseless sign it is
+    $\arccos(\sqrt{m/\rho})/\pi$. The integral is cut where the most probable label changes.
+    """
+    frozen, frozen_m, frozen_V = jax.lax.stop_gradient((model, m, V))
+    scale = jnp.sqrt(jnp.maximum(frozen_m, jnp.finfo(m.dtype).tiny))
+    fields = jnp.sort(frozen.channel.field_rule(frozen_m, frozen_V, order).nodes)
+
+    def log_probabilities(v):
+        return _log_probabilities(frozen, scale * v, frozen_V)
+
+    best = jax.vmap(lambda v: jnp.argmax(log_probabilities(v)))(fields)
+    changes = jnp.nonzero(best[1:] != best[:-1], size=_MAX_BOUNDARIES, fill_value=0)[0]
+
+    def boundary(index):
+        before, after = best[index], best[index + 1]
+
+        def margin(v):
+            log_p = log_probabilities(v)
+            return log_p[after] - log_p[before]
+
+        root = bracketed_root(margin, fields[index], fields[index + 1]).value
+        return jnp.where(before == after, fields[index], root)
+
+    cuts = jax.vmap(boundary)(changes)
+    _, widths = frozen.channel.landmarks(frozen_V)
+    layers = jnp.full_like(cuts, 1.0) * jnp.minimum(jnp.min(widths) / scale, 1.0)
+    rule = gaussian_panels(cuts, layers, order, subdivisions=3)
+
+    def wrong(v):
+        log_p = _log_probabilities(model, field_scale(m) * v, V)
+        winner = jnp.argmax(log_p)
+        return jnp.sum(jnp.where(jnp.arange(log_p.size) == winner, 0.0, jnp.exp(log_p)))
+
+    return integrate(wrong, jax.lax.stop_gradient(rule)).value
+
+
+# A channel with more decision boundaries than this loses accuracy, not correctness.
+_MAX_BOUNDARIES = 4
+
+
+def _log_probabilities(model: GLM, omega: Scalar, V: Scalar) -> Float[Array, " labels"]:
+    if not isinstance(model.channel, LabelChannel):
+        raise TypeError(
+            "The classification errors need a channel with labels, but "
+            f"`model.channel` is a {type(model.channel).__name__}."
+        )
+    labels = model.channel.labels.astype(omega.dtype)
+    return jax.vmap(lambda y: model.channel.log_partition(y, omega, V))(labels)

@@ -1,0 +1,256 @@
+r"""Replica-symmetric theory of the GLM: free entropy, all fixed points, the Bayes optimum.
+
+$$ f = \sup_m \inf_{\hat m} \Big[ \Phi_w(\hat m) + \alpha \Phi_{\rm out}(m) - \tfrac12 m \hat m \Big] $$
+
+(arXiv 1708.03395, eq. 4). All fixed points lie on one explicit curve, see `jaxsp.glm.curve`.
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool
+
+from .._checks import check_number
+from .._types import Scalar, ScalarLike
+from ..numerics import bracketed_root, is_concrete, raise_unless_successful, search_bracket
+from .curve import Curve, log_alpha, scan
+from .model import GLM
+from .potentials import output_potential, prepare, weight_potential
+from .solution import (
+    REGULAR,
+    SATURATED,
+    UNINFORMATIVE,
+    Solution,
+    free_entropy_at,
+    solution_at,
+    state_at,
+)
+
+
+class Branches(eqx.Module):
+    """All fixed points of a model at one alpha, by increasing overlap.
+
+    The first entry is the uninformative one, the last one perfect (or saturated) recovery; where
+    `exists` is false the numbers of an entry are NaN and its `result` says so.
+
+    Attributes:
+        solution: a `Solution` whose fields have a leading axis over the fixed points.
+        exists: whether there is such a fixed point.
+        stable: whether it exists and attracts state evolution.
+    """
+
+    solution: Solution
+    exists: Bool[Array, " k"]
+    stable: Bool[Array, " k"]
+
+
+class Candidates(eqx.Module):
+    """Fixed points before their evaluation; carries no derivative."""
+
+    kind: Array
+    x: Array
+    exists: Bool[Array, " k"]
+    stable: Bool[Array, " k"]
+
+
+def find_candidates(
+    model: GLM, alpha: Scalar, curve: Curve, order: int, max_roots: int
+) -> Candidates:
+    """The uninformative, regular and saturated fixed points, by increasing snr."""
+    model, alpha = jax.lax.stop_gradient((model, alpha))
+    target = jnp.log(jnp.maximum(alpha, jnp.finfo(alpha.dtype).tiny))
+    height = curve.log_alpha - target
+    usable = curve.valid[1:] & curve.valid[:-1]
+    crossing = ((height[:-1] < 0) != (height[1:] < 0)) & usable
+    absent = height.size - 1
+    places = jnp.nonzero(crossing, size=max_roots, fill_value=absent)[0]
+
+    def locate(place):
+        exists = place < absent
+        after = jnp.where(exists, place + 1, place)
+        root = search_bracket(
+            lambda x: log_alpha(model, x, order) - target,
+            curve.x[place], curve.x[after], height[place], height[after],
+            xtol=4 * jnp.finfo(alpha.dtype).eps,
+        )  # fmt: skip
+        return root.value, exists, exists & (height[place] < 0)
+
+    # One root after the other: a batch over alpha then skips those that no lane has.
+    x, exists, stable = jax.lax.map(locate, places)
+    top = jnp.maximum(jnp.sum(curve.valid) - 1, 0)
+    below = jnp.where(curve.zero_fixed, True, height[0] >= 0)
+    below_stable = jnp.where(curve.zero_fixed, alpha < curve.start, below)
+    rising = ~jnp.isfinite(curve.end)
+    above = jnp.where(rising, height[top] < 0, alpha > curve.end)
+    regular = jnp.full(max_roots, REGULAR)
+    return Candidates(
+        kind=jnp.concatenate([jnp.array([UNINFORMATIVE]), regular, jnp.array([SATURATED])]),
+        x=jnp.concatenate([curve.x[:1], x, curve.x[top][None]]),
+        exists=jnp.concatenate([below[None], exists, above[None]]),
+        stable=jnp.concatenate([below_stable[None], stable, above[None]]),
+    )
+
+
+def bayes_optimal(model: GLM, alpha: ScalarLike, *, throw: bool = True) -> Solution:
+    r"""The extremiser of the free entropy: what is information-theoretically optimal at $\alpha = n/p$.
+
+    Of all stable fixed points, the one of largest free entropy (arXiv 1708.03395, Theorem 1).
+
+    Args:
+        model: the GLM.
+        alpha: number of samples over number of weights, at least 0.
+        throw: raise a `SolverError` if the solution is not to be trusted; `result` says it too.
+
+    Returns:
+        A `Solution`, differentiable with respect to alpha and the model's parameters.
+
+    Raises:
+        ValueError: if alpha is negative or not finite.
+        SolverError: if no fixed point is found or the quadrature is inaccurate.
+
+    Example:
+        >>> from jaxsp import channels, glm, priors
+        >>> model = glm.GLM(priors.Gaussian(), channels.Sign())
+        >>> solution = glm.bayes_optimal(model, 2.0)
+        >>> print(f"{solution.overlap:.4f}")
+        0.6787
+    """
+    check_number("alpha", alpha, minimum=0.0)
+    model, (alpha,), order = prepare(model, alpha)
+    solution = _bayes_optimal(model, alpha, order)
+    raise_unless_successful(solution.result, "bayes_optimal", throw)
+    return solution
+
+
+@eqx.filter_jit
+def _bayes_optimal(model: GLM, alpha: Scalar, order: int) -> Solution:
+    curve = scan(model, alpha.dtype, order)
+    candidates = find_candidates(model, alpha, curve, order, _MAX_ROOTS)
+    best = _equilibrium(model, alpha, curve, candidates, order)
+    return solution_at(
+        model, alpha, curve, candidates.kind[best], candidates.x[best], candidates.stable[best],
+        order,
+    )  # fmt: skip
+
+
+# More crossings of one alpha than this are not looked for: two first-order transitions at once.
+_MAX_ROOTS = 5
+
+
+def _equilibrium(
+    model: GLM, alpha: Scalar, curve: Curve, candidates: Candidates, order: int
+) -> Array:
+    """Index of the stable candidate of largest free entropy."""
+    model, alpha = jax.lax.stop_gradient((model, alpha))
+
+    def free_entropy_of(candidate):
+        # A loop of at most one step: in a batch, candidates that no lane has cost nothing.
+        def evaluate(state):
+            s = state_at(model, alpha, curve, candidate.kind, candidate.x, order)
+            f = free_entropy_at(model, alpha, curve, candidate.kind, s, order)
+            return jnp.asarray(False), jnp.where(jnp.isnan(f), -jnp.inf, f)
+
+        lowest = jnp.full_like(alpha, -jnp.inf)
+        start = (candidate.stable, lowest)
+        return jax.lax.while_loop(lambda state: state[0], evaluate, start)[1]
+
+    return jnp.argmax(jax.lax.map(free_entropy_of, candidates))
+
+
+def branches(
+    model: GLM, alpha: ScalarLike, *, max_roots: int = 3, throw: bool = True
+) -> Branches:
+    r"""All fixed points at one alpha: stable and unstable, uninformative to perfect.
+
+    Args:
+        model: the GLM.
+        alpha: number of samples over number of weights, at least 0.
+        max_roots: how many fixed points on the explicit curve are looked for, besides the two at its
+            ends; 3 is one first-order transition (two stable branches and the unstable one).
+        throw: raise a `SolverError` if one of them is not to be trusted.
+
+    Returns:
+        `Branches` with `max_roots + 2` entries, differentiable like `bayes_optimal`.
+
+    Example:
+        >>> from jaxsp import channels, glm, priors
+        >>> model = glm.GLM(priors.Rademacher(), channels.Sign(noise_variance=0.01))
+        >>> int(glm.branches(model, 1.5).stable.sum())
+        2
+    """
+    check_number("alpha", alpha, minimum=0.0)
+    if max_roots < 1:
+        raise ValueError(f"Argument `max_roots` must be at least 1, but is {max_roots}.")
+    model, (alpha,), order = prepare(model, alpha)
+    found = _branches(model, alpha, order, max_roots)
+    if is_concrete(found):
+        kept = jax.tree.map(lambda a: a[found.exists], found.solution.result)
+        raise_unless_successful(kept, "branches", throw)
+    return found
+
+
+@eqx.filter_jit
+def _branches(model: GLM, alpha: Scalar, order: int, max_roots: int) -> Branches:
+    curve = scan(model, alpha.dtype, order)
+    found = find_candidates(model, alpha, curve, order, max_roots)
+    solution = jax.vmap(
+        lambda kind, x, exists: solution_at(model, alpha, curve, kind, x, exists, order)
+    )(found.kind, found.x, found.exists)
+    return Branches(solution, found.exists, found.stable)
+
+
+def free_entropy(model: GLM, alpha: ScalarLike, m: ScalarLike) -> Scalar:
+    r"""The replica-symmetric potential $f(m) = \inf_{\hat m} [\Phi_w + \alpha\Phi_{\rm out} - m\hat m/2]$.
+
+    Its maxima over the overlap are the stable fixed points (`branches`), its value at the largest one
+    is the model's free entropy.
+
+    Args:
+        model: the GLM.
+        alpha: number of samples over number of weights, at least 0.
+        m: overlap, in $[0, \rho)$. Below $(\mathbb E w)^2$ the infimum is at $\hat m = 0$.
+
+    Returns:
+        The potential, differentiable (twice and more) in all three arguments.
+
+    Raises:
+        ValueError: if alpha is negative, or `m` outside of $[0, \rho)$.
+
+    Example:
+        >>> from jaxsp import channels, glm, priors
+        >>> model = glm.GLM(priors.Gaussian(), channels.Linear(noise_variance=1.0))
+        >>> f = glm.free_entropy(model, 1.0, 0.5)
+    """
+    check_number("alpha", alpha, minimum=0.0)
+    if is_concrete((model, m)):
+        rho = float(model.prior.second_moment())
+        check_number("m", m, minimum=0.0)
+        if float(jnp.max(jnp.asarray(m))) >= rho:
+            raise ValueError(
+                f"Argument `m` must be below the second moment of the prior, {rho:.6g}, but is {m}."
+            )
+    model, (alpha, m), order = prepare(model, alpha, m)
+    return _free_entropy(model, alpha, m, order)
+
+
+@eqx.filter_jit
+def _free_entropy(model: GLM, alpha: Scalar, m: Scalar, order: int) -> Scalar:
+    mean, variance = model.prior.moments()
+    V = variance + mean**2 - m
+    informed = m > mean**2
+    safe_m = jnp.where(informed, m, mean**2 + 0.5 * variance)
+    target = jnp.log(safe_m - mean**2) - jnp.log(mean**2 + variance - safe_m)
+
+    def gap(x):
+        weight = weight_potential(model, jnp.exp(x), order)
+        gained = weight.overlap - mean**2
+        return jnp.log(gained) - jnp.log(weight.error_variance) - target
+
+    low, high = (-18.0, 60.0) if m.dtype == jnp.float64 else (-11.0, 25.0)
+    shift = jnp.log(variance)
+    x = bracketed_root(gap, low - shift, high - shift).value
+    snr = jnp.where(informed, jnp.exp(x), 0.0)
+    psi = jnp.where(
+        informed, weight_potential(model, jnp.exp(x), order).negative_information, 0.0
+    )
+    return psi + 0.5 * V * snr + alpha * output_potential(model, m, V, order)

@@ -1,0 +1,164 @@
+"""A fixed point of the theory with everything that is known at it."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from .._types import Scalar
+from ..channels import LabelChannel
+from ..numerics import RESULTS, with_implicit_derivative
+from .curve import Curve, log_alpha
+from .errors import classification_error, gibbs_error, squared_error
+from .model import GLM
+from .potentials import WeightPotential, output_information, output_potential, weight_potential
+
+# The three kinds of fixed points: at vanishing snr, on the curve, and beyond its end.
+UNINFORMATIVE, REGULAR, SATURATED = 0, 1, 2
+
+
+class Solution(eqx.Module):
+    r"""A fixed point of the replica-symmetric theory of a GLM, per weight.
+
+    Attributes:
+        overlap: $m$, the overlap of the posterior mean with the teacher.
+        mean_squared_error: $V = \rho - m$, the MMSE of a weight, accurate relative to itself.
+        conjugate_overlap: $\hat m$, the snr at which a weight is effectively observed (infinite at
+            perfect recovery).
+        free_entropy: $f$, the limit of $\log Z / p$.
+        mutual_information: $\lim I(w^*; y | X) / p = \alpha\, \mathbb E \log P_{\rm out}(y|z) - f$, in nats
+            (infinite for continuous outputs without noise).
+        generalization_error: Theorem 2 of arXiv 1708.03395, the least mean squared error
+            $\mathbb E (y - \hat y)^2$ of a new output (its noise included).
+        classification_error: for labels, the probability that the Bayes-optimal prediction is wrong;
+            None for other channels.
+        gibbs_error: for labels, the probability that the label predicted by one posterior sample is
+            wrong; None for other channels.
+        result: `RESULTS.successful`, or why these numbers are not to be trusted.
+        residual: relative violation of the fixed-point equation, $|\hat m / (\alpha F) - 1|$.
+        quadrature_error: relative change of $\alpha(\hat m)$ when each panel gets half as many points
+            again.
+    """
+
+    overlap: Float[Array, "..."]
+    mean_squared_error: Float[Array, "..."]
+    conjugate_overlap: Float[Array, "..."]
+    free_entropy: Float[Array, "..."]
+    mutual_information: Float[Array, "..."]
+    generalization_error: Float[Array, "..."]
+    classification_error: Float[Array, "..."] | None
+    gibbs_error: Float[Array, "..."] | None
+    result: RESULTS
+    residual: Float[Array, "..."]
+    quadrature_error: Float[Array, "..."]
+
+    def __str__(self) -> str:
+        """The numbers of a single solution, one a line."""
+        if jnp.ndim(self.overlap) > 0 or isinstance(self.overlap, jax.core.Tracer):
+            return repr(self)
+        names = [name for name in self.__dataclass_fields__ if name != "result"]
+        lines = [
+            f"  {name.replace('_', ' ')}: {float(value):.10g}"
+            for name in names
+            if (value := getattr(self, name)) is not None
+        ]
+        return "\n".join(["fixed point", *lines])
+
+
+class State(eqx.Module):
+    r"""$\hat m$, the potential of one weight there, and the information in one output."""
+
+    snr: Scalar
+    weight: WeightPotential
+    information: Scalar
+
+
+def state_at(model: GLM, alpha: Scalar, curve: Curve, kind: Array, x: Scalar, order: int) -> State:
+    r"""The fixed point at $x = \log\hat m$, with derivatives by the implicit function theorem."""
+    regular = kind == REGULAR
+    target = jnp.log(jnp.where(regular, alpha, 1.0))
+    frozen_x = jax.lax.stop_gradient(x)
+
+    def residual(x):
+        return jnp.where(regular, log_alpha(model, x, order) - target, x - frozen_x)
+
+    x = with_implicit_derivative(residual, jnp.where(regular, x, frozen_x))
+    mean, variance = model.prior.moments()
+    # To first order in a vanishing snr, the next iterate of state evolution is the fixed point.
+    first = alpha * output_information(model, mean**2, variance, order)
+    small = jnp.where(curve.zero_fixed, 0.0, first)
+    snr = jnp.where(kind == UNINFORMATIVE, small, jnp.exp(x))
+    informed = snr > 0
+    at_snr = weight_potential(model, jnp.where(informed, snr, 1.0), order)
+    prior_only = WeightPotential(mean**2, variance, jnp.zeros_like(variance))
+    weight = jax.tree.map(lambda a, b: jnp.where(informed, a, b), at_snr, prior_only)
+    information = output_information(model, weight.overlap, weight.error_variance, order)
+    return State(snr, weight, information)
+
+
+def free_entropy_at(model: GLM, alpha: Scalar, curve: Curve, kind: Array, state: State, order: int):
+    r"""$f = \Psi + V \hat m / 2 + \alpha \Phi_{\rm out}$, which has no large cancelling terms."""
+    weight = state.weight
+    potential = output_potential(model, weight.overlap, weight.error_variance, order)
+    saturated = kind == SATURATED
+    snr = jnp.where(saturated, 0.0, state.snr)
+    f = weight.negative_information + 0.5 * weight.error_variance * snr + alpha * potential
+    return jnp.where(saturated & curve.dense_information, jnp.inf, f)
+
+
+def solution_at(
+    model: GLM, alpha: Scalar, curve: Curve, kind: Array, x: Scalar, exists: Array, order: int
+) -> Solution:
+    """Everything at one fixed point; NaN where it does not exist."""
+    state = state_at(model, alpha, curve, kind, x, order)
+    m, V = state.weight.overlap, state.weight.error_variance
+    saturated = kind == SATURATED
+    perfect = saturated & jnp.isfinite(curve.end)
+    f = free_entropy_at(model, alpha, curve, kind, state, order)
+    channel_entropy = output_potential(model, m + V, _vanishing(m + V), order)
+    information = jnp.where(curve.dense_information, jnp.inf, alpha * channel_entropy - f)
+
+    def error(which):
+        return jnp.where(perfect, 0.0, which(model, m, V, order))
+
+    labels = isinstance(model.channel, LabelChannel)
+    conjugate = jnp.where(saturated, alpha * state.information, state.snr)
+    implied = alpha * state.information
+    residual = jnp.where(
+        (kind == REGULAR) & exists, jnp.abs(state.snr / jnp.where(implied > 0, implied, 1) - 1), 0.0
+    )
+    snr = jnp.where(exists & (kind == REGULAR), jax.lax.stop_gradient(state.snr), 1.0)
+    refined = _refined_map(jax.lax.stop_gradient(model), snr, order + order // 2)
+    refined = jnp.abs(refined / jax.lax.stop_gradient(state.information) - 1)
+    quadrature_error = jnp.where((kind == REGULAR) & exists, refined, 0.0)
+    tolerance = jnp.finfo(m.dtype).eps ** 0.4
+    result = RESULTS.where(
+        jnp.isfinite(m + V) & ~jnp.isnan(f), RESULTS.successful, RESULTS.nonfinite
+    )
+    result = RESULTS.where(quadrature_error < tolerance, result, RESULTS.inaccurate)
+    result = RESULTS.where(exists, result, RESULTS.no_fixed_point)
+    solution = Solution(
+        overlap=m,
+        mean_squared_error=jnp.where(perfect, 0.0, V),
+        conjugate_overlap=jnp.where(perfect, jnp.inf, conjugate),
+        free_entropy=f,
+        mutual_information=information,
+        generalization_error=error(squared_error),
+        classification_error=error(classification_error) if labels else None,
+        gibbs_error=error(gibbs_error) if labels else None,
+        result=result,
+        residual=jax.lax.stop_gradient(residual),
+        quadrature_error=quadrature_error,
+    )
+    numbers, codes = eqx.partition(solution, eqx.is_inexact_array)
+    return eqx.combine(jax.tree.map(lambda a: jnp.where(exists, a, jnp.nan), numbers), codes)
+
+
+def _refined_map(model: GLM, snr: Scalar, order: int) -> Scalar:
+    weight = weight_potential(model, snr, order)
+    return output_information(model, weight.overlap, weight.error_variance, order)
+
+
+def _vanishing(rho: Scalar) -> Scalar:
+    """A variance that stands for zero: what is left of a field that is known exactly."""
+    return rho * jnp.asarray(1e-30 if rho.dtype == jnp.float64 else 1e-14, rho.dtype)
