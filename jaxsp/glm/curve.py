@@ -36,6 +36,7 @@ class Curve(eqx.Module):
     Attributes:
         x: the points, increasing.
         log_alpha: the curve there.
+        slope: $d\log\alpha/dx$ there.
         valid: false for places of the table that hold no point; they stand last, at infinity.
         maxima: marks the points that are local maxima.
         minima: marks the points that are local minima.
@@ -50,6 +51,7 @@ class Curve(eqx.Module):
 
     x: Float[Array, " n"]
     log_alpha: Float[Array, " n"]
+    slope: Float[Array, " n"]
     valid: Bool[Array, " n"]
     maxima: Bool[Array, " n"]
     minima: Bool[Array, " n"]
@@ -125,7 +127,7 @@ def scan(model: GLM, dtype: jnp.dtype, order: int) -> Curve:
     end = jnp.where(bounded, jnp.where(flat, jnp.exp(la[last]), 0.0), jnp.inf)
     # V F = V snr / alpha at the last point before underflow.
     dense = V[last] * jnp.exp(x[last] - la[last]) > 1e-2
-    return Curve(x, la, valid, maxima, minima, start, end, zero_fixed, bounded & dense)
+    return Curve(x, la, s, valid, maxima, minima, start, end, zero_fixed, bounded & dense)
 
 
 def _numbers(model):

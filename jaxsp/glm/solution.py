@@ -138,7 +138,7 @@ def solution_at(
     result = RESULTS.where(quadrature_error < tolerance, result, RESULTS.inaccurate)
     result = RESULTS.where(exists, result, RESULTS.no_fixed_point)
     solution = Solution(
-        overlap=m,
+        overlap=jnp.where(perfect, m + V, m),
         mean_squared_error=jnp.where(perfect, 0.0, V),
         conjugate_overlap=jnp.where(perfect, jnp.inf, conjugate),
         free_entropy=f,
