@@ -61,7 +61,7 @@ def weight_potential(model: GLM, snr: Scalar, order: int) -> WeightPotential:
         mean, variance = prior.denoise(snr, jnp.sqrt(snr) * y)
         # The evidence of an impossible observation is minus infinity: it weighs nothing.
         information = jnp.where(density > 0, evidence, 0.0) + 0.5
-        return density * jnp.stack([mean**2, variance, information])
+        return density * mean**2, density * variance, density * information
 
     return WeightPotential(*integrate(at, rule).value)
 

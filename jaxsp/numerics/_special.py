@@ -5,6 +5,7 @@ subtract nearly equal numbers in the tails (`1 - tanh(x)**2`, `-r (x + r)`), and
 error variances close to zero come from.
 """
 
+import functools
 import math
 
 import jax
@@ -19,6 +20,11 @@ def log_normal_density(x: Float[Array, "*s"], variance: Float[Array, "*s"]) -> F
     return -0.5 * x * x / variance - 0.5 * jnp.log(variance) - _LOG_SQRT_2PI
 
 
+def _tail_ratio(x):
+    """erfc(|x| / sqrt 2) / 2 with its Gaussian factor split off: Phi(-|x|) = ratio * exp(-x^2/2)."""
+    return 0.5 * jax.scipy.special.erfcx(jnp.abs(x) / math.sqrt(2))
+
+
 @jax.custom_jvp
 def log_ndtr(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
     r"""$\log \Phi(x)$ for the standard normal distribution function, with stable derivatives.
@@ -28,7 +34,8 @@ def log_ndtr(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
         >>> bool(jnp.isfinite(jax.hessian(log_ndtr)(jnp.asarray(-50.0))))
         True
     """
-    return jax.scipy.special.log_ndtr(x)
+    ratio, square = _tail_ratio(x), 0.5 * x * x
+    return jnp.where(x < 0, jnp.log(ratio) - square, jnp.log1p(-ratio * jnp.exp(-square)))
 
 
 @log_ndtr.defjvp
@@ -40,11 +47,8 @@ def _(primals, tangents):
 @jax.custom_jvp
 def inverse_mills(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
     r"""$r(x) = \phi(x) / \Phi(x)$, the derivative of $\log \Phi$."""
-    negative = jnp.minimum(x, 0)
-    lower = math.sqrt(2 / math.pi) / jax.scipy.special.erfcx(-negative / math.sqrt(2))
-    positive = jnp.maximum(x, 0)
-    density = jnp.exp(-0.5 * positive * positive - _LOG_SQRT_2PI)
-    return jnp.where(x < 0, lower, density / jax.scipy.special.ndtr(positive))
+    ratio, density = _tail_ratio(x), jnp.exp(-0.5 * x * x)
+    return jnp.where(x < 0, 1 / ratio, density / (1 - ratio * density)) / math.sqrt(2 * math.pi)
 
 
 @inverse_mills.defjvp
@@ -122,32 +126,48 @@ def _(primals, tangents):
     return out, at_b * db - at_a * da
 
 
+_Terms = tuple[Float[Array, "*s"], ...]
+
+
 @jax.custom_jvp
-def _softmax(x: Float[Array, "k *s"]) -> Float[Array, "k *s"]:
-    return jax.nn.softmax(x, axis=0)
+def _softmax(terms: _Terms) -> _Terms:
+    total = log_sum_exp(terms)
+    return tuple(jnp.exp(x - total) for x in terms)
 
 
 @_softmax.defjvp
 def _(primals, tangents):
-    (x,), (dx,) = primals, tangents
-    p = _softmax(x)
+    (terms,), (dx,) = primals, tangents
+    p = _softmax(terms)
     # p_i sum_j p_j (dx_i - dx_j): when one state dominates, each term is still exact.
-    differences = jnp.expand_dims(dx, 1) - jnp.expand_dims(dx, 0)
-    return p, p * jnp.sum(jnp.expand_dims(p, 0) * differences, axis=1)
+    moved = tuple(
+        p_i * sum(p_j * (dx_i - dx_j) for j, (p_j, dx_j) in enumerate(zip(p, dx, strict=True)) if j != i)
+        for i, (p_i, dx_i) in enumerate(zip(p, dx, strict=True))
+    )
+    return p, moved
 
 
 @jax.custom_jvp
-def log_sum_exp(x: Float[Array, "k *s"]) -> Float[Array, "*s"]:
-    r"""$\log \sum_i e^{x_i}$ over the leading axis, for a few states.
+def log_sum_exp(terms: _Terms) -> Float[Array, "*s"]:
+    r"""$\log \sum_i e^{x_i}$ of a few terms, elementwise.
 
     Its second derivative is the pairwise form $\tfrac12\sum_{ij} p_i p_j (\dot x_i - \dot x_j)^2$, so
-    that the variance of a posterior that sits on one state keeps its relative accuracy. The cost of
-    the second derivative grows like the square of the number of states.
+    that the variance of a posterior that sits on one state keeps its relative accuracy. The terms
+    are a tuple, not an axis: an axis of a few entries is what a compiler vectorises worst. The cost
+    of the second derivative grows like the square of their number.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> float(log_sum_exp((jnp.asarray(0.0), jnp.asarray(-jnp.inf))))
+        0.0
     """
-    return jax.scipy.special.logsumexp(x, axis=0)
+    largest = jax.lax.stop_gradient(functools.reduce(jnp.maximum, terms))
+    largest = jnp.where(jnp.isfinite(largest), largest, 0.0)
+    return largest + jnp.log(sum(jnp.exp(x - largest) for x in terms))
 
 
 @log_sum_exp.defjvp
 def _(primals, tangents):
-    (x,), (dx,) = primals, tangents
-    return log_sum_exp(x), jnp.sum(_softmax(x) * dx, axis=0)
+    (terms,), (dx,) = primals, tangents
+    p = _softmax(terms)
+    return log_sum_exp(terms), sum(a * b for a, b in zip(p, dx, strict=True))

@@ -24,19 +24,23 @@ class AbstractMixture(Prior):
 
     def log_partition(self, A: Scalar, b: Scalar) -> Scalar:
         r"""$\log \sum_k p_k (1 + A v_k)^{-1/2} \exp\frac{b \mu_k - A \mu_k^2/2 + b^2 v_k/2}{1 + A v_k}$."""
-        weights, means, variances = self.components()
-        spread = 1 + A * variances
-        exponent = (b * means - 0.5 * A * means**2 + 0.5 * b**2 * variances) / spread
-        return log_sum_exp(jnp.log(weights) - 0.5 * jnp.log(spread) + exponent)
+
+        def term(weight, mean, variance):
+            spread = 1 + A * variance
+            exponent = (b * mean - 0.5 * A * mean**2 + 0.5 * b**2 * variance) / spread
+            return jnp.log(weight) - 0.5 * jnp.log(spread) + exponent
+
+        return log_sum_exp(tuple(map(term, *self.components())))
 
     def log_evidence(self, snr: Scalar, observation: Scalar) -> Scalar:
         """The same with the square completed, so that nothing cancels at large snr."""
-        weights, means, variances = self.components()
-        spread = 1 + snr * variances
-        distance = observation - jnp.sqrt(snr) * means
-        return log_sum_exp(
-            jnp.log(weights) - 0.5 * jnp.log(spread) - 0.5 * distance**2 / spread
-        )
+
+        def term(weight, mean, variance):
+            spread = 1 + snr * variance
+            distance = observation - jnp.sqrt(snr) * mean
+            return jnp.log(weight) - 0.5 * jnp.log(spread) - 0.5 * distance**2 / spread
+
+        return log_sum_exp(tuple(map(term, *self.components())))
 
     def observation_rule(self, snr: Scalar, order: int) -> Rule:
         """Panels around each component and around the boundary between neighbours."""
