@@ -2,6 +2,7 @@
 
 import abc
 import math
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -51,6 +52,10 @@ class Channel(eqx.Module):
     """How many widths around its landmarks the *uncertainty* of the output extends: finite if the
     output is certain (to rounding) farther away, as for hard labels, and `math.inf` otherwise."""
 
+    even: ClassVar[bool] = False
+    """Whether the mirror image of a field has the mirror image's outputs, so that every expectation
+    is even in the field; the first landmark must then be the origin, and the others positive."""
+
     def field_rule(self, m: Scalar, V: Scalar, order: int) -> Rule:
         r"""Quadrature for $\mathbb E_v f(\sqrt m\, v, V)$, $v \sim \mathcal N(0, 1)$, in units of $v$.
 
@@ -63,7 +68,7 @@ class Channel(eqx.Module):
         widths = jnp.clip(widths / scale, jnp.finfo(m.dtype).tiny, limit)
         return gaussian_panels(
             centres, widths, order,
-            reach=self.reach, subdivisions=1 if math.isfinite(self.reach) else 3,
+            reach=self.reach, subdivisions=1 if math.isfinite(self.reach) else 3, even=self.even,
         )  # fmt: skip
 
     def denoise(self, y: ScalarLike, omega: ScalarLike, V: ScalarLike) -> tuple[Scalar, Scalar]:

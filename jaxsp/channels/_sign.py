@@ -28,6 +28,7 @@ class Sign(LabelChannel):
     noise_variance: ScalarLike = 0.0
 
     reach: ClassVar[float] = 12.0
+    even: ClassVar[bool] = True
 
     def __check_init__(self):
         check_number("noise_variance", self.noise_variance, minimum=0.0)

@@ -115,7 +115,8 @@ def solution_at(
     saturated = kind == SATURATED
     perfect = saturated & jnp.isfinite(curve.end)
     f = free_entropy_at(model, alpha, curve, kind, state, order)
-    channel_entropy = output_potential(model, m + V, _vanishing(m + V), order)
+    rho = model.prior.second_moment()
+    channel_entropy = output_potential(model, rho, _vanishing(rho), order)
     information = jnp.where(curve.dense_information, jnp.inf, alpha * channel_entropy - f)
 
     def error(which):
@@ -138,7 +139,7 @@ def solution_at(
     result = RESULTS.where(quadrature_error < tolerance, result, RESULTS.inaccurate)
     result = RESULTS.where(exists, result, RESULTS.no_fixed_point)
     solution = Solution(
-        overlap=jnp.where(perfect, m + V, m),
+        overlap=jnp.where(perfect, rho, m),
         mean_squared_error=jnp.where(perfect, 0.0, V),
         conjugate_overlap=jnp.where(perfect, jnp.inf, conjugate),
         free_entropy=f,

@@ -172,6 +172,7 @@ def graded_panels(
     *,
     reach: float = math.inf,
     subdivisions: int = 1,
+    even: bool = False,
 ) -> Rule:
     r"""A rule for $\int_{\text{lower}}^{\text{upper}} f(x)\,dx$ whose points crowd at the landmarks.
 
@@ -188,6 +189,8 @@ def graded_panels(
         order: Gauss-Legendre points on each of the `2 k` pieces (on each subdivision of them).
         reach: leave out what is farther from its landmark than this many widths, for integrands
             that vanish between their layers.
+        even: the integrand and the landmarks are mirror images of themselves, of which the origin,
+            first of the landmarks, and the positive ones are given: integrate there, and double.
         subdivisions: 1, or 3 to give the layer, the bulk and the range between them points of
             their own, for ratios of scales above about 1e4.
     """
@@ -202,20 +205,25 @@ def graded_panels(
     unit, weight, coarse = (jnp.asarray(a, dtype) for a in _legendre(order))
     half = 0.5 * (1 + unit)
 
-    def pieces(reach, sign):
-        end = jnp.arcsinh(reach / widths)[:, None]
+    def pieces(first, reach, sign):
+        centre, width = centres[first:, None], widths[first:, None]
+        end = jnp.arcsinh(reach[first:, None] / width)
         margin = jnp.minimum(end / subdivisions, 3.5)
         cuts = {1: [0 * end, end], 3: [0 * end, margin, end - margin, end]}[subdivisions]
         rules = []
         for left, right in itertools.pairwise(cuts):
             t = left + (right - left) * half
-            nodes = centres[:, None] + sign * widths[:, None] * jnp.sinh(t)
-            jacobian = 0.5 * (right - left) * widths[:, None] * jnp.cosh(t)
+            nodes = centre + sign * width * jnp.sinh(t)
+            jacobian = 0.5 * (right - left) * width * jnp.cosh(t)
             rules.append((nodes, jacobian * weight, jacobian * coarse))
         return rules
 
-    parts = [*pieces(reach_up, 1.0), *pieces(reach_down, -1.0)]
-    return Rule(*(jnp.concatenate([a.ravel() for a in arrays]) for arrays in zip(*parts, strict=True)))
+    first, copies = (1, 2.0) if even else (0, 1.0)
+    parts = [*pieces(0, reach_up, 1.0), *pieces(first, reach_down, -1.0)]
+    nodes, fine, coarse = (
+        jnp.concatenate([a.ravel() for a in arrays]) for arrays in zip(*parts, strict=True)
+    )
+    return Rule(nodes, copies * fine, copies * coarse)
 
 
 def gaussian_panels(
@@ -225,6 +233,7 @@ def gaussian_panels(
     *,
     reach: float = math.inf,
     subdivisions: int = 1,
+    even: bool = False,
 ) -> Rule:
     r"""`graded_panels` over the standard normal measure, for functions with kinks, steps and layers.
 
@@ -237,7 +246,7 @@ def gaussian_panels(
     """
     tail = TAIL[real_dtype(landmarks, widths)]
     rule = graded_panels(
-        landmarks, widths, -tail, tail, order, reach=reach, subdivisions=subdivisions
+        landmarks, widths, -tail, tail, order, reach=reach, subdivisions=subdivisions, even=even
     )
     density = jnp.exp(log_normal_density(rule.nodes, jnp.ones_like(rule.nodes)))
     return Rule(rule.nodes, density * rule.weights, density * rule.coarse_weights)

@@ -2,6 +2,7 @@
 
 import abc
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
@@ -118,6 +119,11 @@ class Rademacher(AbstractMixture):
     """
 
     bias: ScalarLike = 0.0
+    unbiased: bool = eqx.field(static=True, init=False)
+
+    def __post_init__(self):
+        # Known when the prior is made: a traced or batched bias is taken as any other.
+        self.unbiased = isinstance(self.bias, float | int) and self.bias == 0
 
     def __check_init__(self):
         check_number("bias", self.bias, minimum=-1.0, maximum=1.0, strict=True)
@@ -125,6 +131,16 @@ class Rademacher(AbstractMixture):
     def components(self) -> _Components:
         """Two atoms."""
         return _pack([(1 - self.bias) / 2, (1 + self.bias) / 2], [-1.0, 1.0], [0.0, 0.0])
+
+    def observation_rule(self, snr: Scalar, order: int) -> Rule:
+        """Panels around the two atoms and the boundary between them; half of that without bias."""
+        if not self.unbiased:
+            return super().observation_rule(snr, order)
+        root = jnp.sqrt(snr)
+        tail = root + TAIL[real_dtype(snr)]
+        widths = jnp.stack([1 / jnp.maximum(2 * root, 1.0), jnp.ones_like(root)])
+        landmarks = jnp.stack([jnp.zeros_like(root), root])
+        return graded_panels(landmarks, widths, -tail, tail, order, even=True)
 
     @property
     def _subdivisions(self) -> int:
