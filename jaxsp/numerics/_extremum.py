@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 import jax
-from jaxtyping import Array, Float, PyTree
+import jax.numpy as jnp
+from jaxtyping import ArrayLike, Float, PyTree
 
 from .._types import Scalar, ScalarLike
 from ._root import Root, bracketed_root, newton_root
@@ -34,7 +35,7 @@ def bracketed_extremum(
 
 def stationary_point(
     f: Callable[[PyTree], Scalar],
-    guess: PyTree[Float[Array, "..."]],
+    guess: PyTree[Float[ArrayLike, "..."]],
     *,
     rtol: ScalarLike | None = None,
     max_steps: int = 50,
@@ -49,5 +50,5 @@ def stationary_point(
         >>> [round(float(v), 5) for v in out.value]
         [-2.0, 1.0]
     """
-    guess = jax.tree.map(lambda x: jax.numpy.asarray(x, float), guess)
+    guess = jax.tree.map(lambda x: jnp.asarray(x, jnp.result_type(x, 0.0)), guess)
     return newton_root(jax.grad(f), guess, rtol=rtol, max_steps=max_steps)

@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from .._types import Count, Scalar, ScalarLike
 from ._implicit import implicit_root
@@ -101,7 +101,7 @@ class Anderson(AbstractIteration):
 
 def fixed_point(
     f: Callable[[PyTree], PyTree],
-    guess: PyTree[Float[Array, "..."]],
+    guess: PyTree[Float[ArrayLike, "..."]],
     *,
     iteration: AbstractIteration | None = None,
     rtol: ScalarLike | None = None,

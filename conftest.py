@@ -1,0 +1,11 @@
+"""Tests and doctests run in float64 on four CPU devices, with all annotations checked."""
+
+import jax
+from jaxtyping import install_import_hook
+
+jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_num_cpu_devices", 4)
+
+# Before the first import of the package: shapes and types are checked at every call in the tests.
+with install_import_hook("jaxsp", "beartype.beartype"):
+    import jaxsp  # noqa: F401
