@@ -1,5 +1,10 @@
 """Output channels. A channel is one scalar function, `log_partition(y, omega, V)`."""
 
 from ._base import Channel as Channel
-from ._base import LabelChannel as LabelChannel
-from ._sign import Sign as Sign
+from ._labels import Sign as Sign, SymmetricDoor as SymmetricDoor
+from ._piecewise import (
+    AbsoluteValue as AbsoluteValue,
+    LeakyReLU as LeakyReLU,
+    Linear as Linear,
+    ReLU as ReLU,
+)

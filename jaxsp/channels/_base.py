@@ -15,25 +15,45 @@ from ..numerics import Rule, gaussian_panels, is_concrete, real_dtype
 
 
 class Channel(eqx.Module):
-    r"""The law of an output $y$ given $z = x \cdot w^*$, through its log-partition function
+    r"""The law of an output $y$ given $z = x \cdot w^*$, through its log-partition function.
 
     $$ \log Z_{\rm out}(y; \omega, V) = \log \mathbb E_{z \sim \mathcal N(\omega, V)} P_{\rm out}(y|z) $$
 
     (arXiv 1708.03395). Subclasses write `log_partition` for scalar arguments and say where the
-    outputs lie (`output_rule`; `LabelChannel` does it for labels); denoisers, potentials, state
-    evolution and errors follow. Write `sample` too if instances are to be drawn.
+    outputs lie: `labels`, or `output_rule` for continuous outputs. Denoisers, potentials, state
+    evolution and errors follow. Write `sample` too if instances are to be drawn. For a channel that
+    is known by its likelihood alone, `FromLogLikelihood` does all of this.
     """
 
     @abc.abstractmethod
     def log_partition(self, y: Scalar, omega: Scalar, V: Scalar) -> Scalar:
         r"""$\log \mathbb E_{z \sim \mathcal N(\omega, V)} P_{\rm out}(y|z)$ for one output, $V > 0$."""
 
-    @abc.abstractmethod
+    @property
+    def labels(self) -> Float[Array, " labels"] | None:
+        """The values of the output if they are finitely many; None for other outputs."""
+        return None
+
     def output_rule(self, omega: Scalar, V: Scalar, order: int) -> Rule:
         r"""Quadrature over the outputs: points $y$ with the weights of $dy$ (one for a label).
 
         It must cover the law of $y$ for $z \sim \mathcal N(\omega, V)$.
         """
+        if self.labels is None:
+            raise NotImplementedError(
+                f"{type(self).__name__} must define `labels` or `output_rule`."
+            )
+        labels = self.labels.astype(omega.dtype)
+        return Rule(labels, jnp.ones_like(labels), jnp.ones_like(labels))
+
+    @property
+    def dimension(self) -> float:
+        r"""Information dimension of an output: $\lim_{V \to 0} V F$.
+
+        Zero for labels and noisy outputs; the probability that an output determines its field (up
+        to finitely many values) for continuous outputs without noise.
+        """
+        return 0.0
 
     def sample(self, key: Key[Array, ""], z: Float[Array, "*s"]) -> Float[Array, "*s"]:
         """One output for each entry of `z`."""
@@ -48,9 +68,9 @@ class Channel(eqx.Module):
         """
         return jnp.zeros_like(V)[None], jnp.sqrt(V)[None]
 
-    reach: eqx.AbstractClassVar[float]
+    reach: ClassVar[float] = math.inf
     """How many widths around its landmarks the *uncertainty* of the output extends: finite if the
-    output is certain (to rounding) farther away, as for hard labels, and `math.inf` otherwise."""
+    output is certain (to rounding) farther away, as for hard labels."""
 
     even: ClassVar[bool] = False
     """Whether the mirror image of a field has the mirror image's outputs, so that every expectation
@@ -72,42 +92,27 @@ class Channel(eqx.Module):
         )  # fmt: skip
 
     def denoise(self, y: ScalarLike, omega: ScalarLike, V: ScalarLike) -> tuple[Scalar, Scalar]:
-        r"""$g_{\rm out}$ and $\partial_\omega g_{\rm out}$: first and second derivative of the
-        log-partition function in $\omega$."""
+        r"""$g_{\rm out}$ and $\partial_\omega g_{\rm out}$.
+
+        The first and second derivative of the log-partition function in $\omega$.
+        """
         dtype = real_dtype(y, omega, V)
         y, omega, V = (jnp.asarray(x, dtype) for x in (y, omega, V))
         slope = jax.grad(self.log_partition, 1)
         return jax.jvp(lambda omega: slope(y, omega, V), (omega,), (jnp.ones_like(omega),))
 
-    def check_outputs(self, y: Float[Array, " n"]) -> None:
+    def check_outputs(self, y: Float[Array, "..."]) -> None:
         """Raise a `ValueError` if data cannot come from this channel; traced data pass unseen."""
-        if is_concrete(y) and not np.all(np.isfinite(np.asarray(y))):
-            raise ValueError("Argument `y` must be finite, but has entries that are NaN or infinite.")
-
-
-class LabelChannel(Channel):
-    """A channel with finitely many outputs: labels."""
-
-    @property
-    @abc.abstractmethod
-    def labels(self) -> Float[Array, " labels"]:
-        """The values that the label takes."""
-
-    def output_rule(self, omega: Scalar, V: Scalar, order: int) -> Rule:
-        """The labels, with weight one each."""
-        labels = self.labels.astype(omega.dtype)
-        ones = jnp.ones_like(labels)
-        return Rule(labels, ones, ones)
-
-    def check_outputs(self, y: Float[Array, " n"]) -> None:
-        """Raise a `ValueError` if there is something else than labels in the data."""
-        super().check_outputs(y)
         if not is_concrete(y):
             return
-        labels = np.asarray(self.labels)
-        strange = ~np.isin(np.asarray(y), labels)
-        if np.any(strange):
-            raise ValueError(
-                f"Argument `y` must hold labels out of {labels.tolist()}, "
-                f"but has the value {np.asarray(y)[strange][0]}."
-            )
+        data = np.asarray(y)
+        if not np.all(np.isfinite(data)):
+            raise ValueError("Argument `y` must be finite, but has entries that are NaN or infinite.")
+        if self.labels is not None:
+            labels = np.asarray(self.labels)
+            strange = ~np.isin(data, labels)
+            if np.any(strange):
+                raise ValueError(
+                    f"Argument `y` must hold labels out of {labels.tolist()}, "
+                    f"but has the value {data[strange][0]}."
+                )

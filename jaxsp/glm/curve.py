@@ -45,8 +45,8 @@ class Curve(eqx.Module):
         end: limit of alpha at infinite snr: above it perfect recovery is a stable fixed point
             (infinity if it never is).
         zero_fixed: whether $m = 0$ is a fixed point.
-        dense_information: whether $V F$ tends to a positive constant, as for continuous noiseless
-            outputs; the free entropy of perfect recovery is then infinite.
+        dense_information: whether outputs are continuous and without noise; the free entropy of
+            perfect recovery is then infinite.
     """
 
     x: Float[Array, " n"]
@@ -90,8 +90,11 @@ def scan(model: GLM, dtype: jnp.dtype, order: int) -> Curve:
     rho = variance + mean**2
     grid = jnp.asarray(_grid(dtype), dtype) - jnp.log(variance)
     rounds = grid.size // _BATCH + _ROUNDS
-    # The error variance of a discrete prior underflows; squares of it must not.
-    floor = rho * jnp.finfo(dtype).tiny ** 0.45
+    # The error variance of a discrete prior underflows; squares of it must not. A continuous output
+    # has to be told from its field's mean to a fraction of the field's uncertainty.
+    info = jnp.finfo(dtype)
+    dense = model.channel.dimension > 0
+    floor = rho * jnp.where(dense, info.eps**0.85, info.tiny**0.45)
 
     def at(x):
         V = weight_potential(model, jnp.exp(x), order).error_variance
@@ -120,14 +123,13 @@ def scan(model: GLM, dtype: jnp.dtype, order: int) -> Curve:
     epsilon = jnp.finfo(dtype).eps
     zero_fixed = (mean**2 <= epsilon * rho) & (rho * information < epsilon)
     start = jnp.where(zero_fixed, 1 / (variance**2 * weak), 0.0)
-    # Perfect recovery is possible iff alpha(snr) stays bounded: slope one is a noisy channel, one
-    # half a label without noise and a continuous prior, zero a continuous output without noise.
-    bounded = s[last] < 0.25
-    flat = jnp.abs(s[last]) <= 0.25
-    end = jnp.where(bounded, jnp.where(flat, jnp.exp(la[last]), 0.0), jnp.inf)
-    # V F = V snr / alpha at the last point before underflow.
-    dense = V[last] * jnp.exp(x[last] - la[last]) > 1e-2
-    return Curve(x, la, s, valid, maxima, minima, start, end, zero_fixed, bounded & dense)
+    # Perfect recovery is possible iff alpha(snr) stays bounded: it grows like the snr for a noisy
+    # channel, like its square root for noiseless labels and a continuous prior. For continuous
+    # outputs without noise it tends to the ratio of the dimensions; otherwise it falls to zero.
+    bounded = dense | (s[last] < 0.25)
+    ratio = model.prior.dimension() / (model.channel.dimension if dense else 1.0)
+    end = jnp.where(bounded, jnp.where(dense, ratio, 0.0), jnp.inf).astype(dtype)
+    return Curve(x, la, s, valid, maxima, minima, start, end, zero_fixed, jnp.asarray(dense))
 
 
 def _numbers(model):

@@ -5,7 +5,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._types import Scalar
-from ..channels import LabelChannel
 from ..numerics import bracketed_root, gaussian_panels, integrate
 from .model import GLM
 from .potentials import field_scale, over_fields, over_outputs
@@ -85,10 +84,5 @@ _MAX_BOUNDARIES = 4
 
 
 def _log_probabilities(model: GLM, omega: Scalar, V: Scalar) -> Float[Array, " labels"]:
-    if not isinstance(model.channel, LabelChannel):
-        raise TypeError(
-            "The classification errors need a channel with labels, but "
-            f"`model.channel` is a {type(model.channel).__name__}."
-        )
     labels = model.channel.labels.astype(omega.dtype)
     return jax.vmap(lambda y: model.channel.log_partition(y, omega, V))(labels)

@@ -6,7 +6,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._types import Scalar
-from ..channels import LabelChannel
 from ..numerics import RESULTS, with_implicit_derivative
 from .curve import Curve, log_alpha
 from .errors import classification_error, gibbs_error, squared_error
@@ -122,7 +121,7 @@ def solution_at(
     def error(which):
         return jnp.where(perfect, 0.0, which(model, m, V, order))
 
-    labels = isinstance(model.channel, LabelChannel)
+    labels = model.channel.labels is not None
     conjugate = jnp.where(saturated, alpha * state.information, state.snr)
     implied = alpha * state.information
     residual = jnp.where(

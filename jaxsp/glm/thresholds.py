@@ -108,7 +108,6 @@ def _thresholds(model: GLM, order: int) -> Thresholds:
     mean, variance = frozen.prior.moments()
     dtype = jnp.result_type(mean)
     curve = scan(frozen, dtype, order)
-    last = jnp.maximum(jnp.sum(curve.valid) - 1, 0)
     bounded = jnp.isfinite(curve.end)
 
     # The highest maximum, the curve's two ends counted where it falls away from them.
@@ -129,7 +128,8 @@ def _thresholds(model: GLM, order: int) -> Thresholds:
         return jnp.exp(log_alpha(model, x, order))
 
     start = jnp.where(curve.zero_fixed, _weak_recovery(model, order), jnp.inf)
-    end = jnp.where(curve.end > 0, jnp.exp(log_alpha(model, curve.x[last], order)), 0.0)
+    dimension = model.channel.dimension
+    end = jnp.asarray(model.prior.dimension() / dimension if dimension > 0 else 0.0, dtype)
     algorithmic = jnp.where(inner, at_extremum(peak), jnp.where(at_start, start, end))
     algorithmic = jnp.where(algorithmic_exists, algorithmic, jnp.inf)
 

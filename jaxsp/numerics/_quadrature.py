@@ -199,6 +199,9 @@ def graded_panels(
     centres = jnp.clip(jnp.asarray(landmarks, dtype), lower, upper)
     sorting = jnp.argsort(centres)
     centres, widths = centres[sorting], jnp.asarray(widths, dtype)[sorting]
+    # A wide feature next to a narrow one is resolved as finely as the narrow one's tail is there.
+    distance = jnp.abs(centres[:, None] - centres[None, :])
+    widths = jnp.min(widths[None, :] + distance, axis=1)
     middle = 0.5 * (centres[1:] + centres[:-1])
     reach_down = jnp.minimum(centres - jnp.concatenate([lower[None], middle]), reach * widths)
     reach_up = jnp.minimum(jnp.concatenate([middle, upper[None]]) - centres, reach * widths)

@@ -22,7 +22,15 @@ def log_normal_density(x: Float[Array, "*s"], variance: Float[Array, "*s"]) -> F
 
 def _tail_ratio(x):
     """erfc(|x| / sqrt 2) / 2 with its Gaussian factor split off: Phi(-|x|) = ratio * exp(-x^2/2)."""
-    return 0.5 * jax.scipy.special.erfcx(jnp.abs(x) / math.sqrt(2))
+    size = jnp.abs(x) / math.sqrt(2)
+    # jax.scipy.special.erfcx (0.10.2) returns zero just below the place where erfc underflows, so
+    # the asymptotic series takes over before: six terms of it are exact to rounding there.
+    cut = 26.0 if x.dtype == jnp.float64 else 9.0
+    near = jax.scipy.special.erfcx(jnp.minimum(size, cut))
+    far = jnp.maximum(size, cut)
+    u = 0.5 / (far * far)
+    series = 1 - u * (1 - 3 * u * (1 - 5 * u * (1 - 7 * u * (1 - 9 * u * (1 - 11 * u)))))
+    return 0.5 * jnp.where(size < cut, near, series / (math.sqrt(math.pi) * far))
 
 
 @jax.custom_jvp

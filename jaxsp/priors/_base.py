@@ -40,6 +40,14 @@ class Prior(eqx.Module):
     def log_partition(self, A: Scalar, b: Scalar) -> Scalar:
         r"""$\log \mathbb E_w \exp(b w - A w^2/2)$ for one precision $A \ge 0$ and one field $b$."""
 
+    def dimension(self) -> ScalarLike:
+        r"""Information dimension of a weight: $\lim_{\lambda\to\infty} \lambda\, V(\lambda)$.
+
+        The probability of the continuous part of the law: one (the default) for a density, zero for
+        atoms.
+        """
+        return 1.0
+
     def sample(self, key: Key[Array, ""], shape: tuple[int, ...] = ()) -> Float[Array, "..."]:
         """Independent draws of the weight."""
         raise NotImplementedError(

@@ -68,6 +68,11 @@ class AbstractMixture(Prior):
         """Atoms alone have no scale between the noise and their distance."""
         return 3
 
+    def dimension(self) -> Scalar:
+        """Total weight of the components that are not atoms."""
+        weights, _, variances = self.components()
+        return jnp.sum(jnp.where(variances > 0, weights, 0.0))
+
     def sample(self, key: Key[Array, ""], shape: tuple[int, ...] = ()) -> Float[Array, "..."]:
         """Independent draws of the weight."""
         weights, means, variances = self.components()

@@ -1,0 +1,103 @@
+"""Channels with hard labels: the perceptron and the symmetric door."""
+
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from .._checks import check_number
+from .._types import Scalar, ScalarLike
+from ..numerics import log_ndtr, log_ndtr_difference, log_sum_exp
+from ._base import Channel
+
+
+class _HardLabel(Channel):
+    r"""$y = \pm 1$ as a function of $z + \sqrt\Delta\,\xi$, without further noise."""
+
+    noise_variance: ScalarLike = 0.0
+
+    # Twelve standard deviations from a wall a label is certain to 32 digits.
+    reach: ClassVar[float] = 12.0
+    even: ClassVar[bool] = True
+
+    @property
+    def labels(self) -> Float[Array, " labels"]:
+        """The two labels, -1 and 1."""
+        return jnp.array([-1.0, 1.0])
+
+    def deviation(self, V: Scalar) -> Scalar:
+        r"""Standard deviation of the noisy field, $\sqrt{V + \Delta}$."""
+        return jnp.sqrt(V + self.noise_variance)
+
+    def noisy(self, key: Key[Array, ""], z: Float[Array, "*s"]) -> Float[Array, "*s"]:
+        """The fields with the channel's noise."""
+        noise = jnp.sqrt(jnp.asarray(self.noise_variance, z.dtype))
+        return z + noise * jax.random.normal(key, z.shape, z.dtype)
+
+
+class Sign(_HardLabel):
+    r"""$y = \mathrm{sign}(z + \sqrt\Delta\,\xi)$ with $\xi \sim \mathcal N(0,1)$: the perceptron.
+
+    $\log Z_{\rm out} = \log \Phi\big(y\omega/\sqrt{V + \Delta}\big)$. With `noise_variance`
+    $\Delta > 0$ this is the probit model.
+
+    Example:
+        >>> import jaxsp
+        >>> g, dg = jaxsp.channels.Sign().denoise(1.0, 0.0, 1.0)
+        >>> round(float(g), 6), round(float(dg), 6)    # sqrt(2 / pi), -2 / pi
+        (0.797885, -0.63662)
+    """
+
+    def __check_init__(self):
+        check_number("noise_variance", self.noise_variance, minimum=0.0)
+
+    def log_partition(self, y: Scalar, omega: Scalar, V: Scalar) -> Scalar:
+        r"""$\log \Phi(y \omega / \sqrt{V + \Delta})$."""
+        return log_ndtr(y * omega / self.deviation(V))
+
+    def landmarks(self, V: Scalar) -> tuple[Float[Array, " k"], Float[Array, " k"]]:
+        """The decision boundary, as wide as the noise on the field."""
+        return jnp.zeros_like(V)[None], self.deviation(V)[None]
+
+    def sample(self, key: Key[Array, ""], z: Float[Array, "*s"]) -> Float[Array, "*s"]:
+        """One label for each field."""
+        return jnp.where(self.noisy(key, z) >= 0, 1.0, -1.0).astype(z.dtype)
+
+
+class SymmetricDoor(_HardLabel):
+    r"""$y = \mathrm{sign}(|z + \sqrt\Delta\,\xi| - \kappa)$: one label inside, the other outside.
+
+    The label is -1 for fields within `width` $\kappa$ of the origin and 1 outside (arXiv 1708.03395).
+    The default width gives balanced labels when $\mathbb E w^2 = 1$.
+
+    Example:
+        >>> import jaxsp
+        >>> door = jaxsp.channels.SymmetricDoor()
+        >>> round(float(door.log_partition(1.0, 0.0, 1.0)), 6)    # log(1/2)
+        -0.693147
+    """
+
+    width: ScalarLike = 0.6744897501960817
+
+    def __check_init__(self):
+        check_number("noise_variance", self.noise_variance, minimum=0.0)
+        check_number("width", self.width, minimum=0.0, strict=True)
+
+    def log_partition(self, y: Scalar, omega: Scalar, V: Scalar) -> Scalar:
+        r"""$\log[\Phi(\frac{\kappa - \omega}{s}) - \Phi(\frac{-\kappa-\omega}{s})]$ inside, its complement outside."""
+        s = self.deviation(V)
+        left, right = (-self.width - omega) / s, (self.width - omega) / s
+        inside = log_ndtr_difference(left, right)
+        outside = log_sum_exp((log_ndtr(left), log_ndtr(-right)))
+        return jnp.where(y > 0, outside, inside)
+
+    def landmarks(self, V: Scalar) -> tuple[Float[Array, " k"], Float[Array, " k"]]:
+        """The middle of the door and its wall."""
+        s = self.deviation(V)
+        return jnp.stack([jnp.zeros_like(V), jnp.asarray(self.width, V.dtype)]), jnp.stack([s, s])
+
+    def sample(self, key: Key[Array, ""], z: Float[Array, "*s"]) -> Float[Array, "*s"]:
+        """One label for each field."""
+        outside = jnp.abs(self.noisy(key, z)) >= self.width
+        return jnp.where(outside, 1.0, -1.0).astype(z.dtype)
