@@ -96,7 +96,7 @@ class Channel(eqx.Module):
 
         The first and second derivative of the log-partition function in $\omega$.
         """
-        dtype = real_dtype(y, omega, V)
+        dtype = real_dtype(y, omega, V, *jax.tree.leaves(self))
         y, omega, V = (jnp.asarray(x, dtype) for x in (y, omega, V))
         slope = jax.grad(self.log_partition, 1)
         return jax.jvp(lambda omega: slope(y, omega, V), (omega,), (jnp.ones_like(omega),))

@@ -19,7 +19,7 @@ from jaxtyping import Array, Bool, Float
 from .._types import Flag, Scalar
 from ..numerics import varying_like
 from .model import GLM
-from .potentials import output_information, weak_information, weight_potential
+from .potentials import output_potential, weak_information, weight_potential
 
 # Points evaluated at once; the grids are multiples of it.
 _BATCH = 32
@@ -64,8 +64,8 @@ class Curve(eqx.Module):
 def log_alpha(model: GLM, x: Scalar, order: int) -> Scalar:
     r"""$\log\alpha(\hat m) = x - \log F$ at $x = \log\hat m$."""
     weight = weight_potential(model, jnp.exp(x), order)
-    information = output_information(model, weight.overlap, weight.error_variance, order)
-    return x - jnp.log(information)
+    output = output_potential(model, weight.overlap, weight.error_variance, order)
+    return x - jnp.log(output.information)
 
 
 def value_and_slope(model: GLM, x: Scalar, order: int) -> tuple[Scalar, Scalar]:
@@ -119,7 +119,7 @@ def scan(model: GLM, dtype: jnp.dtype, order: int) -> Curve:
     last = jnp.maximum(jnp.sum(valid) - 1, 0)
     maxima, minima = _extrema(x, s)
 
-    information, weak = weak_information(model, rho, order)
+    information, weak = weak_information(model, order)
     epsilon = jnp.finfo(dtype).eps
     zero_fixed = (mean**2 <= epsilon * rho) & (rho * information < epsilon)
     start = jnp.where(zero_fixed, 1 / (variance**2 * weak), 0.0)

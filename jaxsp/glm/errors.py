@@ -1,4 +1,4 @@
-"""What the generalisation error means, and its values at a given overlap."""
+"""The error of the Bayes-optimal classifier, which needs its decision boundaries."""
 
 import jax
 import jax.numpy as jnp
@@ -7,37 +7,7 @@ from jaxtyping import Array, Float
 from .._types import Scalar
 from ..numerics import bracketed_root, gaussian_panels, integrate
 from .model import GLM
-from .potentials import field_scale, over_fields, over_outputs
-
-
-def squared_error(model: GLM, m: Scalar, V: Scalar, order: int) -> Scalar:
-    r"""Theorem 2 of arXiv 1708.03395: $\mathbb E (y - \mathbb E[y|x, \text{data}])^2$ for a new sample.
-
-    The least mean squared error of a prediction of the output, its noise included:
-    $\mathbb E_v \mathrm{Var}(y | \omega = \sqrt m v, V)$, a sum of positive terms.
-    """
-
-    def predictive_variance(omega):
-        mean = over_outputs(model, omega, V, order, lambda log_z, y: y)
-        return over_outputs(model, omega, V, order, lambda log_z, y: (y - mean) ** 2)
-
-    return over_fields(model, m, V, order, predictive_variance)
-
-
-def gibbs_error(model: GLM, m: Scalar, V: Scalar, order: int) -> Scalar:
-    r"""Probability that a label differs from the one drawn from a posterior sample of the weights.
-
-    $\mathbb E_v \sum_y Z_{\rm out}(y) (1 - Z_{\rm out}(y))$. For labels $\pm 1$ it is half of the
-    squared error; for the noiseless sign it is $\arccos(m/\rho)/\pi$.
-    """
-
-    def disagreement(omega):
-        log_p = _log_probabilities(model, omega, V)
-        # Summed over pairs: one minus a probability close to one would cancel.
-        pairs = jnp.exp(log_p[:, None] + log_p[None, :])
-        return 2 * jnp.sum(jnp.tril(pairs, -1))
-
-    return over_fields(model, m, V, order, disagreement)
+from .potentials import field_scale
 
 
 def classification_error(model: GLM, m: Scalar, V: Scalar, order: int) -> Scalar:

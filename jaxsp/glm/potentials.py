@@ -4,14 +4,12 @@ Every quantity of the theory is an expectation over one of them: one weight seen
 noise (snr $\hat m$), and one output whose field is known up to a Gaussian of variance $V = \rho - m$.
 """
 
-from collections.abc import Callable
-from typing import Any
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 
 from .._types import Scalar, ScalarLike
+from ..channels import Channel
 from ..numerics import integrate, real_dtype
 from .model import GLM
 
@@ -66,70 +64,86 @@ def weight_potential(model: GLM, snr: Scalar, order: int) -> WeightPotential:
     return WeightPotential(*integrate(at, rule).value)
 
 
+def weight_potential_from(model: GLM, snr: Scalar, order: int) -> WeightPotential:
+    r"""`weight_potential` that allows $\hat m = 0$, where only the prior is known."""
+    mean, variance = model.prior.moments()
+    informed = snr > 0
+    at_snr = weight_potential(model, jnp.where(informed, snr, 1.0), order)
+    uninformed = WeightPotential(mean**2, variance, jnp.zeros_like(variance))
+    return jax.tree.map(lambda a, b: jnp.where(informed, a, b), at_snr, uninformed)
+
+
 def field_scale(m: Scalar) -> Scalar:
     r"""$\sqrt m$, with derivative zero where the overlap vanishes."""
     positive = m > 0
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, m, 1.0)), 0.0)
 
 
-def over_fields(
-    model: GLM, m: Scalar, V: Scalar, order: int, f: Callable[[Scalar], Any]
-) -> Any:
-    r"""$\mathbb E_v f(\sqrt m\, v)$ for an `f` that vanishes where the output is certain."""
-    channel, *point = jax.lax.stop_gradient((model.channel, m, V))
-    rule = channel.field_rule(*point, order)
-    return integrate(lambda v: f(field_scale(m) * v), rule).value
+class OutputPotential(eqx.Module):
+    r"""One output whose field is known to be $\sqrt m\, v$ up to a Gaussian of variance $V = \rho - m$.
+
+    Attributes:
+        information: $F = \mathbb E\, g_{\rm out}^2 = 2\, d\Phi_{\rm out}/dm$ at fixed $\rho = m + V$: what
+            one output tells about its field. State evolution is $\hat m = \alpha F$.
+        potential: $\Phi_{\rm out} = \mathbb E_v \int dy\, Z_{\rm out} \log Z_{\rm out}$.
+        squared_error: $\mathbb E_v \mathrm{Var}(y|\omega)$, the least squared error of a prediction.
+        disagreement: $\mathbb E_v \sum_y Z_{\rm out}(y)(1 - Z_{\rm out}(y))$ for labels: how often two
+            independent draws from the posterior predict different ones.
+    """
+
+    information: Scalar
+    potential: Scalar
+    squared_error: Scalar
+    disagreement: Scalar
 
 
-def over_outputs(
-    model: GLM, omega: Scalar, V: Scalar, order: int, f: Callable[[Scalar, Scalar], Any]
-) -> Any:
-    r"""$\int dy\, Z_{\rm out}(y) f(\log Z_{\rm out}, y)$ at one field; impossible outputs weigh nothing."""
-    channel = model.channel
+def output_potential(model: GLM, m: Scalar, V: Scalar, order: int) -> OutputPotential:
+    r"""Expectations over $\omega = \sqrt m v$ and over the output at given $\omega$ and $V$."""
+    frozen, *point = jax.lax.stop_gradient((model.channel, m, V))
+    rule = frozen.field_rule(*point, order)
+
+    def at_field(v):
+        return _at_field(model.channel, field_scale(m) * v, V, order)
+
+    return OutputPotential(*integrate(at_field, rule).value)
+
+
+def _at_field(channel: Channel, omega: Scalar, V: Scalar, order: int) -> tuple[Scalar, ...]:
     frozen, *point = jax.lax.stop_gradient((channel, omega, V))
     rule = frozen.output_rule(*point, order)
-
-    def at_output(y):
-        log_z = channel.log_partition(y, omega, V)
-        possible = log_z > -jnp.inf
-        value = f(jnp.where(possible, log_z, 0.0), y)
-        weight = jnp.exp(log_z)
-        return jax.tree.map(lambda x: jnp.where(possible, weight * x, 0.0), value)
-
-    return integrate(at_output, rule).value
-
-
-def output_potential(model: GLM, m: Scalar, V: Scalar, order: int) -> Scalar:
-    r"""$\Phi_{\rm out} = \mathbb E_v \int dy\, Z_{\rm out} \log Z_{\rm out}$ (arXiv 1708.03395, eq. 5)."""
-    return over_fields(
-        model, m, V, order,
-        lambda omega: over_outputs(model, omega, V, order, lambda log_z, y: log_z),
-    )  # fmt: skip
+    log_z, g = jax.vmap(lambda y: jax.value_and_grad(channel.log_partition, 1)(y, omega, V))(
+        rule.nodes
+    )
+    # Impossible outputs weigh nothing, whatever their denoiser.
+    possible = log_z > -jnp.inf
+    log_z, g = jnp.where(possible, log_z, 0.0), jnp.where(possible, g, 0.0)
+    weight = jnp.where(possible, rule.weights * jnp.exp(log_z), 0.0)
+    mean = jnp.sum(weight * rule.nodes)
+    variance = jnp.sum(weight * (rule.nodes - mean) ** 2)
+    if channel.labels is None:
+        disagreement = jnp.zeros_like(mean)
+    else:
+        # Summed over pairs: one minus a probability close to one would cancel.
+        disagreement = 2 * jnp.sum(jnp.tril(weight[:, None] * weight[None, :], -1))
+    return jnp.sum(weight * g**2), jnp.sum(weight * log_z), variance, disagreement
 
 
-def output_information(model: GLM, m: Scalar, V: Scalar, order: int) -> Scalar:
-    r"""$F = \mathbb E\, g_{\rm out}^2 = 2\, d\Phi_{\rm out}/dm$ at fixed $\rho = m + V$.
-
-    What one output tells about its field; state evolution is $\hat m = \alpha F$.
-    """
-    slope = jax.grad(model.channel.log_partition, 1)
-
-    def at_field(omega):
-        return over_outputs(model, omega, V, order, lambda log_z, y: slope(y, omega, V) ** 2)
-
-    return over_fields(model, m, V, order, at_field)
-
-
-def weak_information(model: GLM, rho: Scalar, order: int) -> tuple[Scalar, Scalar]:
+def weak_information(model: GLM, order: int) -> tuple[Scalar, Scalar]:
     r"""$F$ at $m = 0$, and $dF/dm$ there for a channel that is symmetric.
 
     $F(0) = \int dy\, Z g^2$ vanishes iff nothing is learnt from the first outputs; then
     $F \simeq m \int dy\, Z\, (\partial_\omega g)^2$.
     """
+    channel, rho = model.channel, model.prior.second_moment()
     zero = jnp.zeros_like(rho)
+    frozen, frozen_rho = jax.lax.stop_gradient((channel, rho))
+    rule = frozen.output_rule(zero, frozen_rho, order)
 
-    def squares(log_z, y):
-        g, dg = model.channel.denoise(y, zero, rho)
-        return g**2, dg**2
+    def squares(y):
+        log_z = channel.log_partition(y, zero, rho)
+        g, dg = channel.denoise(y, zero, rho)
+        possible = log_z > -jnp.inf
+        weight = jnp.exp(log_z)
+        return jnp.where(possible, weight * g**2, 0.0), jnp.where(possible, weight * dg**2, 0.0)
 
-    return over_outputs(model, zero, rho, order, squares)
+    return integrate(squares, rule).value

@@ -193,11 +193,11 @@ def _equilibrium(
         # A loop of at most one step: in a batch, candidates that no lane has cost nothing.
         def evaluate(state):
             s = state_at(model, alpha, curve, candidate.kind, candidate.x, order)
-            f = free_entropy_at(model, alpha, curve, candidate.kind, s, order)
-            return jnp.asarray(False), jnp.where(jnp.isnan(f), -jnp.inf, f)
+            f = free_entropy_at(alpha, curve, candidate.kind, s)
+            return state[0] & False, jnp.where(jnp.isnan(f), -jnp.inf, f)
 
         lowest = jnp.full_like(alpha, -jnp.inf)
-        start = (candidate.stable, lowest)
+        start = varying_like((candidate.stable, lowest), candidate.x + alpha)
         return jax.lax.while_loop(lambda state: state[0], evaluate, start)[1]
 
     return jnp.argmax(jax.lax.map(free_entropy_of, candidates))
@@ -299,4 +299,4 @@ def _free_entropy(model: GLM, alpha: Scalar, m: Scalar, order: int) -> Scalar:
     psi = jnp.where(
         informed, weight_potential(model, jnp.exp(x), order).negative_information, 0.0
     )
-    return psi + 0.5 * V * snr + alpha * output_potential(model, m, V, order)
+    return psi + 0.5 * V * snr + alpha * output_potential(model, m, V, order).potential

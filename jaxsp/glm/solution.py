@@ -8,9 +8,14 @@ from jaxtyping import Array, Float
 from .._types import Scalar
 from ..numerics import RESULTS, with_implicit_derivative
 from .curve import Curve, log_alpha
-from .errors import classification_error, gibbs_error, squared_error
+from .errors import classification_error
 from .model import GLM
-from .potentials import WeightPotential, output_information, output_potential, weight_potential
+from .potentials import (
+    OutputPotential,
+    WeightPotential,
+    output_potential,
+    weight_potential_from,
+)
 
 # The three kinds of fixed points: at vanishing snr, on the curve, and beyond its end.
 UNINFORMATIVE, REGULAR, SATURATED = 0, 1, 2
@@ -65,11 +70,11 @@ class Solution(eqx.Module):
 
 
 class State(eqx.Module):
-    r"""$\hat m$, the potential of one weight there, and the information in one output."""
+    r"""$\hat m$, and the two scalar problems there."""
 
     snr: Scalar
     weight: WeightPotential
-    information: Scalar
+    output: OutputPotential
 
 
 def state_at(model: GLM, alpha: Scalar, curve: Curve, kind: Array, x: Scalar, order: int) -> State:
@@ -81,27 +86,22 @@ def state_at(model: GLM, alpha: Scalar, curve: Curve, kind: Array, x: Scalar, or
     def residual(x):
         return jnp.where(regular, log_alpha(model, x, order) - target, x - frozen_x)
 
-    x = with_implicit_derivative(residual, jnp.where(regular, x, frozen_x))
+    x = with_implicit_derivative(residual, frozen_x)
     mean, variance = model.prior.moments()
     # To first order in a vanishing snr, the next iterate of state evolution is the fixed point.
-    first = alpha * output_information(model, mean**2, variance, order)
+    first = alpha * output_potential(model, mean**2, variance, order).information
     small = jnp.where(curve.zero_fixed, 0.0, first)
     snr = jnp.where(kind == UNINFORMATIVE, small, jnp.exp(x))
-    informed = snr > 0
-    at_snr = weight_potential(model, jnp.where(informed, snr, 1.0), order)
-    prior_only = WeightPotential(mean**2, variance, jnp.zeros_like(variance))
-    weight = jax.tree.map(lambda a, b: jnp.where(informed, a, b), at_snr, prior_only)
-    information = output_information(model, weight.overlap, weight.error_variance, order)
-    return State(snr, weight, information)
+    weight = weight_potential_from(model, snr, order)
+    return State(snr, weight, output_potential(model, weight.overlap, weight.error_variance, order))
 
 
-def free_entropy_at(model: GLM, alpha: Scalar, curve: Curve, kind: Array, state: State, order: int):
+def free_entropy_at(alpha: Scalar, curve: Curve, kind: Array, state: State) -> Scalar:
     r"""$f = \Psi + V \hat m / 2 + \alpha \Phi_{\rm out}$, which has no large cancelling terms."""
-    weight = state.weight
-    potential = output_potential(model, weight.overlap, weight.error_variance, order)
-    saturated = kind == SATURATED
+    weight, saturated = state.weight, kind == SATURATED
     snr = jnp.where(saturated, 0.0, state.snr)
-    f = weight.negative_information + 0.5 * weight.error_variance * snr + alpha * potential
+    f = weight.negative_information + 0.5 * weight.error_variance * snr
+    f = f + alpha * state.output.potential
     return jnp.where(saturated & curve.dense_information, jnp.inf, f)
 
 
@@ -111,52 +111,51 @@ def solution_at(
     """Everything at one fixed point; NaN where it does not exist."""
     state = state_at(model, alpha, curve, kind, x, order)
     m, V = state.weight.overlap, state.weight.error_variance
-    saturated = kind == SATURATED
+    saturated, regular = kind == SATURATED, (kind == REGULAR) & exists
     perfect = saturated & jnp.isfinite(curve.end)
-    f = free_entropy_at(model, alpha, curve, kind, state, order)
+    f = free_entropy_at(alpha, curve, kind, state)
     rho = model.prior.second_moment()
-    channel_entropy = output_potential(model, rho, _vanishing(rho), order)
-    information = jnp.where(curve.dense_information, jnp.inf, alpha * channel_entropy - f)
-
-    def error(which):
-        return jnp.where(perfect, 0.0, which(model, m, V, order))
-
+    certain = output_potential(model, rho, _vanishing(rho), order).potential
+    information = jnp.where(curve.dense_information, jnp.inf, alpha * certain - f)
     labels = model.channel.labels is not None
-    conjugate = jnp.where(saturated, alpha * state.information, state.snr)
-    implied = alpha * state.information
-    residual = jnp.where(
-        (kind == REGULAR) & exists, jnp.abs(state.snr / jnp.where(implied > 0, implied, 1) - 1), 0.0
-    )
-    snr = jnp.where(exists & (kind == REGULAR), jax.lax.stop_gradient(state.snr), 1.0)
-    refined = _refined_map(jax.lax.stop_gradient(model), snr, order + order // 2)
-    refined = jnp.abs(refined / jax.lax.stop_gradient(state.information) - 1)
-    quadrature_error = jnp.where((kind == REGULAR) & exists, refined, 0.0)
-    tolerance = jnp.finfo(m.dtype).eps ** 0.4
-    result = RESULTS.where(
-        jnp.isfinite(m + V) & ~jnp.isnan(f), RESULTS.successful, RESULTS.nonfinite
-    )
-    result = RESULTS.where(quadrature_error < tolerance, result, RESULTS.inaccurate)
+
+    implied = alpha * state.output.information
+    ratio = state.snr / jnp.where(implied > 0, implied, 1.0)
+    residual = jnp.where(regular, jnp.abs(ratio - 1), 0.0)
+    quadrature_error = jnp.where(regular, _refinement(model, state, order), 0.0)
+    residual, quadrature_error = jax.lax.stop_gradient((residual, quadrature_error))
+    result = RESULTS.where(jnp.isfinite(m + V) & ~jnp.isnan(f), RESULTS.successful, RESULTS.nonfinite)
+    accurate = quadrature_error < jnp.finfo(m.dtype).eps ** 0.4
+    result = RESULTS.where(accurate, result, RESULTS.inaccurate)
     result = RESULTS.where(exists, result, RESULTS.no_fixed_point)
+    zero = jnp.zeros_like(m)
+    conjugate = jnp.where(saturated, implied, state.snr)
     solution = Solution(
         overlap=jnp.where(perfect, rho, m),
-        mean_squared_error=jnp.where(perfect, 0.0, V),
+        mean_squared_error=jnp.where(perfect, zero, V),
         conjugate_overlap=jnp.where(perfect, jnp.inf, conjugate),
         free_entropy=f,
         mutual_information=information,
-        generalization_error=error(squared_error),
-        classification_error=error(classification_error) if labels else None,
-        gibbs_error=error(gibbs_error) if labels else None,
+        generalization_error=jnp.where(perfect, zero, state.output.squared_error),
+        classification_error=(
+            jnp.where(perfect, zero, classification_error(model, m, V, order)) if labels else None
+        ),
+        gibbs_error=jnp.where(perfect, zero, state.output.disagreement) if labels else None,
         result=result,
-        residual=jax.lax.stop_gradient(residual),
+        residual=residual,
         quadrature_error=quadrature_error,
     )
     numbers, codes = eqx.partition(solution, eqx.is_inexact_array)
     return eqx.combine(jax.tree.map(lambda a: jnp.where(exists, a, jnp.nan), numbers), codes)
 
 
-def _refined_map(model: GLM, snr: Scalar, order: int) -> Scalar:
-    weight = weight_potential(model, snr, order)
-    return output_information(model, weight.overlap, weight.error_variance, order)
+def _refinement(model: GLM, state: State, order: int) -> Scalar:
+    """Relative change of the information in an output with half as many points again."""
+    model, state = jax.lax.stop_gradient((model, state))
+    finer = order + order // 2
+    weight = weight_potential_from(model, state.snr, finer)
+    output = output_potential(model, weight.overlap, weight.error_variance, finer)
+    return jnp.abs(output.information / state.output.information - 1)
 
 
 def _vanishing(rho: Scalar) -> Scalar:

@@ -12,7 +12,7 @@ from .._types import Count, Scalar, ScalarLike
 from ..numerics import raise_unless_successful
 from .curve import scan
 from .model import GLM
-from .potentials import output_information, prepare, weight_potential
+from .potentials import output_potential, prepare, weight_potential_from
 from .replica import find_candidates
 from .solution import REGULAR, SATURATED, Solution, solution_at
 
@@ -101,13 +101,9 @@ def _state_evolution(
 
     def step(state, _):
         m, V = state[0], jnp.maximum(state[1], floor)
-        snr = alpha * output_information(model, m, V, order)
-        known = snr > 0
-        weight = weight_potential(model, jnp.where(known, snr, 1.0), order)
-        new = (
-            jnp.where(known, weight.overlap, mean**2),
-            jnp.where(known, weight.error_variance, variance),
-        )
+        snr = alpha * output_potential(model, m, V, order).information
+        weight = weight_potential_from(model, snr, order)
+        new = weight.overlap, weight.error_variance
         return new, new
 
     first, _ = step((m, V), None)
@@ -120,7 +116,7 @@ def _state_evolution(
     position = jnp.where(found.kind == REGULAR, found.x, -jnp.inf)
     position = jnp.where(found.kind == SATURATED, jnp.inf, position)
     if init == "given":
-        here = jnp.log(alpha * output_information(model, m, V, order))
+        here = jnp.log(alpha * output_potential(model, m, V, order).information)
         rises = first[1] <= V
         ahead = found.stable & jnp.where(rises, position >= here, position <= here)
         lowest = jnp.argmin(jnp.where(ahead, position, jnp.inf))

@@ -127,7 +127,9 @@ def _thresholds(model: GLM, order: int) -> Thresholds:
         )
         return jnp.exp(log_alpha(model, x, order))
 
-    start = jnp.where(curve.zero_fixed, _weak_recovery(model, order), jnp.inf)
+    weak = weak_information(model, order)[1]
+    start = 1 / (model.prior.moments()[1] ** 2 * weak)
+    start = jnp.where(curve.zero_fixed, start, jnp.inf)
     dimension = model.channel.dimension
     end = jnp.asarray(model.prior.dimension() / dimension if dimension > 0 else 0.0, dtype)
     algorithmic = jnp.where(inner, at_extremum(peak), jnp.where(at_start, start, end))
@@ -168,12 +170,6 @@ def _rises_first(curve: Curve) -> Array:
     return curve.slope[jnp.argmax(significant)] > 0
 
 
-def _weak_recovery(model: GLM, order: int) -> Scalar:
-    mean, variance = model.prior.moments()
-    _, weak = weak_information(model, variance + mean**2, order)
-    return 1 / (variance**2 * weak)
-
-
 def _equal_free_entropies(
     model: GLM, curve: Curve, split: Scalar, low: Scalar, high: Scalar, order: int
 ) -> tuple[Scalar, RESULTS]:
@@ -183,7 +179,7 @@ def _equal_free_entropies(
     def side_entropies(candidates, alpha):
         def entropy(kind, x, stable):
             state = state_at(frozen, alpha, curve, kind, x, order)
-            f = free_entropy_at(frozen, alpha, curve, kind, state, order)
+            f = free_entropy_at(alpha, curve, kind, state)
             return jnp.where(stable & ~jnp.isnan(f), f, -jnp.inf)
 
         return jax.vmap(entropy)(candidates.kind, candidates.x, candidates.stable)
@@ -215,7 +211,7 @@ def _equal_free_entropies(
         def entropy(index):
             kind, x = found.kind[index], found.x[index]
             state = state_at(model, alpha, curve, kind, x, order)
-            return free_entropy_at(model, alpha, curve, kind, state, order)
+            return free_entropy_at(alpha, curve, kind, state)
 
         return entropy(above) - entropy(below)
 

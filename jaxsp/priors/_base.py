@@ -80,7 +80,7 @@ class Prior(eqx.Module):
 
     def denoise(self, A: ScalarLike, b: ScalarLike) -> tuple[Scalar, Scalar]:
         r"""Posterior mean and variance, $\partial_b \log Z_w$ and $\partial_b^2 \log Z_w$."""
-        dtype = real_dtype(A, b)
+        dtype = real_dtype(A, b, *jax.tree.leaves(self))
         A, b = jnp.asarray(A, dtype), jnp.asarray(b, dtype)
         return jax.jvp(lambda b: jax.grad(self.log_partition, 1)(A, b), (b,), (jnp.ones_like(b),))
 

@@ -1,0 +1,86 @@
+"""What a figure is, and the table of all figures."""
+
+import importlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ._report import Row
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+    import xarray
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a figure is told when it is made.
+
+    Attributes:
+        quick: make smaller instances and coarser curves; the numbers of the report stay the same.
+        seed: of everything random.
+        progress: wraps an iterable of slow steps with a description, and shows how far they are.
+    """
+
+    quick: bool = False
+    seed: int = 0
+    progress: Callable[[Iterable[Any], str], Iterator[Any]] = field(
+        default=lambda steps, description: iter(steps)
+    )
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure that has been made.
+
+    Attributes:
+        picture: a matplotlib figure.
+        data: what is drawn, labelled.
+        rows: the numbers that were checked.
+    """
+
+    picture: "matplotlib.figure.Figure"
+    data: "xarray.Dataset"
+    rows: Sequence[Row]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of the table: what the figure shows, and the module whose `make` draws it."""
+
+    title: str
+    module: str
+
+    def make(self, context: Context) -> Figure:
+        """Import the module and draw."""
+        return importlib.import_module(self.module).make(context)
+
+
+FIGURES: dict[str, Entry] = {
+    "spherical-perceptron": Entry(
+        "Spherical perceptron: optimal generalisation error, AMP, logistic regression",
+        "jaxsp.figures.spherical_perceptron",
+    ),
+    "binary-perceptron": Entry(
+        "Binary perceptron: information-theoretic and algorithmic transitions, the hard phase",
+        "jaxsp.figures.binary_perceptron",
+    ),
+    "relu-sparse": Entry(
+        "ReLU outputs and sparse weights: recovery from few samples",
+        "jaxsp.figures.relu_sparse",
+    ),
+    "symmetric-door": Entry(
+        "Symmetric door and binary weights: weak recovery, then a jump",
+        "jaxsp.figures.symmetric_door",
+    ),
+    "phase-retrieval": Entry(
+        "Real phase retrieval: weak recovery, hard phase, perfect recovery",
+        "jaxsp.figures.phase_retrieval",
+    ),
+    "storage-capacity": Entry(
+        "Storage capacity of the spherical and of the binary perceptron",
+        "jaxsp.figures.storage_capacity",
+    ),
+}

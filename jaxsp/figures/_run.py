@@ -1,0 +1,101 @@
+"""Making figures: pictures, data and the report, one after the other."""
+
+import platform
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from .._checks import check_choice
+from ._registry import FIGURES, Context, Entry, Figure
+from ._report import Row, write_report
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the making of one figure ended."""
+
+    name: str
+    rows: Sequence[Row]
+    error: BaseException | None
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether it was made and all of its numbers agree."""
+        return self.error is None and all(row.agrees for row in self.rows)
+
+
+def reproduce(
+    names: Sequence[str],
+    out: Path,
+    context: Context,
+    *,
+    figures: dict[str, Entry] | None = None,
+    on_done: Callable[[Outcome], None] = lambda outcome: None,
+) -> list[Outcome]:
+    """Make figures into a folder: a PNG, a NetCDF file and rows of `report.json` for each.
+
+    A figure that fails does not stop the others, and what is done is on disk before the next begins.
+
+    Args:
+        names: which figures; all of them if empty.
+        out: the folder; made if it does not exist.
+        context: what the figures are told.
+        figures: the table of figures (for tests).
+        on_done: called after each.
+
+    Raises:
+        ValueError: if a name is unknown.
+        OSError: if the folder cannot be written to.
+    """
+    figures = FIGURES if figures is None else figures
+    for name in names:
+        check_choice("name", name, figures)
+    out.mkdir(parents=True, exist_ok=True)
+    probe = out / ".write-test"
+    probe.touch()
+    probe.unlink()
+    outcomes = []
+    for name in names or figures:
+        try:
+            figure = figures[name].make(context)
+            _write(figure, name, out)
+            outcome = Outcome(name, figure.rows, None)
+        except Exception as error:
+            traceback.print_exc(file=sys.stderr)
+            outcome = Outcome(name, [], error)
+        outcomes.append(outcome)
+        on_done(outcome)
+    return outcomes
+
+
+def _write(figure: Figure, name: str, out: Path) -> None:
+    figure.picture.savefig(out / f"{name}.png", dpi=150, bbox_inches="tight")
+    data = figure.data.assign_attrs(provenance())
+    data.to_netcdf(out / f"{name}.nc", engine="h5netcdf")
+    write_report(out / "report.json", name, figure.rows)
+
+
+def provenance() -> dict[str, str]:
+    """What made a file: versions, precision, devices, command and time."""
+    import jax
+
+    import jaxsp
+
+    here = Path(__file__).parent
+    commit = subprocess.run(
+        ["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+    ).stdout.strip()
+    return {
+        "jaxsp": jaxsp.__version__,
+        "commit": commit or "unknown",
+        "jax": jax.__version__,
+        "python": platform.python_version(),
+        "precision": "float64" if jax.config.read("jax_enable_x64") else "float32",
+        "devices": ", ".join(device.device_kind for device in jax.local_devices()),
+        "command": " ".join(["jaxsp", *sys.argv[1:]]),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }

@@ -1,0 +1,81 @@
+"""State evolution against iteration by hand, and its limits against the explicit curve."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxsp import channels, glm, priors
+
+from . import reference
+
+BINARY = glm.GLM(priors.Rademacher(), channels.Sign())
+
+
+def test_trajectory_against_scipy():
+    alpha, V = 1.2, 0.7
+    found = glm.state_evolution(BINARY, alpha, 1 - V, steps=6)
+    for t in range(6):
+        np.testing.assert_allclose(found.mean_squared_error_trajectory[t], V, rtol=1e-10)
+        V = reference.rademacher_error(alpha * reference.sign_information(V))
+
+
+@pytest.mark.parametrize("init", ["uninformed", "informed", 0.4, 0.99])
+def test_limit_is_where_the_iteration_goes(init):
+    """In the hard phase the start decides; the limit by the curve and by many steps agree."""
+    found = glm.state_evolution(BINARY, 1.4, init, steps=400)
+    np.testing.assert_allclose(found.trajectory[-1], found.overlap, atol=1e-9)
+    assert found.iterations < 400
+    recovered = float(found.overlap) > 0.99
+    assert recovered == (init in ("informed", 0.99))
+
+
+def test_algorithmic_threshold_separates_the_limits():
+    threshold = float(glm.thresholds(BINARY).algorithmic)
+    below = glm.state_evolution(BINARY, threshold - 1e-6)
+    above = glm.state_evolution(BINARY, threshold + 1e-6)
+    assert float(below.overlap) < 0.95
+    assert float(above.overlap) == 1.0
+
+
+def test_weak_recovery():
+    """Below alpha = 1/2 phase retrieval stays at zero overlap, above it leaves it."""
+    model = glm.GLM(priors.Gaussian(), channels.AbsoluteValue(noise_variance=0.1))
+    threshold = float(glm.thresholds(model).weak_recovery)
+    assert float(glm.state_evolution(model, 0.99 * threshold).overlap) == 0.0
+    assert float(glm.state_evolution(model, 1.01 * threshold).overlap) > 0.01
+
+
+def test_gradient_of_the_limit():
+    """Implicit derivative against central differences, reverse and forward, under jit and vmap."""
+
+    def error(alpha, noise):
+        model = glm.GLM(priors.Rademacher(), channels.Sign(noise_variance=noise))
+        return glm.state_evolution(model, alpha, steps=1).generalization_error
+
+    alphas, noise, h = jnp.array([0.6, 1.1]), 0.05, 1e-4
+
+    @jax.jit
+    def curve(alphas, noise):
+        return jax.vmap(lambda a: error(a, noise))(alphas)
+
+    def difference(move):
+        values = [move(s * h) for s in (-2, -1, 1, 2)]
+        return (values[0] - 8 * values[1] + 8 * values[2] - values[3]) / (12 * h)
+
+    by_alpha = difference(lambda s: curve(alphas + s, noise))
+    by_noise = difference(lambda s: curve(alphas, noise + s))
+    reverse = jax.jit(jax.vmap(jax.grad(error, (0, 1)), (0, None)))(alphas, noise)
+    np.testing.assert_allclose(reverse[0], by_alpha, rtol=1e-6)
+    np.testing.assert_allclose(reverse[1], by_noise, rtol=1e-6)
+    forward = jax.jit(jax.jacfwd(curve, 1))(alphas, noise)
+    np.testing.assert_allclose(forward, by_noise, rtol=1e-6)
+
+
+def test_bad_start():
+    with pytest.raises(ValueError, match="'uninformed', 'informed'"):
+        glm.state_evolution(BINARY, 1.0, "uniformed")
+    with pytest.raises(ValueError, match="Argument `init`"):
+        glm.state_evolution(BINARY, 1.0, -0.5)
+    with pytest.raises(ValueError, match="Argument `steps`"):
+        glm.state_evolution(BINARY, 1.0, steps=0)
