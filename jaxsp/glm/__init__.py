@@ -1,14 +1,27 @@
 """Generalised linear models: teacher-student theory at the Bayes optimum, and AMP."""
 
+from .amp import AMPResult as AMPResult, AMPState as AMPState, amp as amp, amp_step as amp_step
 from .model import GLM as GLM
-from .replica import Branches as Branches
-from .replica import bayes_optimal as bayes_optimal
-from .replica import branches as branches
-from .replica import free_entropy as free_entropy
+from .replica import (
+    Branches as Branches,
+    bayes_optimal as bayes_optimal,
+    branches as branches,
+    free_entropy as free_entropy,
+)
+from .simulate import (
+    Instance as Instance,
+    SparseDesign as SparseDesign,
+    sample_instance as sample_instance,
+    sparse_design as sparse_design,
+)
 from .solution import Solution as Solution
-from .state_evolution import StateEvolution as StateEvolution
-from .state_evolution import state_evolution as state_evolution
-from .thresholds import CriticalPoint as CriticalPoint
-from .thresholds import Thresholds as Thresholds
-from .thresholds import critical_point as critical_point
-from .thresholds import thresholds as thresholds
+from .state_evolution import (
+    StateEvolution as StateEvolution,
+    state_evolution as state_evolution,
+)
+from .thresholds import (
+    CriticalPoint as CriticalPoint,
+    Thresholds as Thresholds,
+    critical_point as critical_point,
+    thresholds as thresholds,
+)
