@@ -1,5 +1,12 @@
 """Tests and doctests run in float64 on four CPU devices, with all annotations checked."""
 
+import os
+
+# Almost all of the time goes into compiling; splitting each small program over threads doubles it.
+os.environ["XLA_FLAGS"] = (
+    os.environ.get("XLA_FLAGS", "") + " --xla_cpu_parallel_codegen_split_count=1"
+)
+
 import jax
 from jaxtyping import install_import_hook
 

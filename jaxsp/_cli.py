@@ -49,11 +49,15 @@ def list_figures() -> None:
 
 @app.command()
 def reproduce(
-    names: Annotated[list[str] | None, typer.Argument(help="Figures; all if none is named.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Figures; all if none is named.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for pictures, data and the report.")] = Path(
         "results"
     ),
-    quick: Annotated[bool, typer.Option("--quick", help="Smaller instances, coarser curves.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Smaller instances, coarser curves.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the instances.")] = 0,
 ) -> None:
     """Draw the talk's figures and check their numbers, in double precision.
@@ -107,6 +111,11 @@ def _progress(steps: Iterable, description: str) -> Iterator:
         yield from steps
         return
     known = list(steps)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console, transient=True) as progress:
         yield from progress.track(known, description=description)

@@ -107,7 +107,9 @@ class Channel(eqx.Module):
             return
         data = np.asarray(y)
         if not np.all(np.isfinite(data)):
-            raise ValueError("Argument `y` must be finite, but has entries that are NaN or infinite.")
+            raise ValueError(
+                "Argument `y` must be finite, but has entries that are NaN or infinite."
+            )
         if self.labels is not None:
             labels = np.asarray(self.labels)
             strange = ~np.isin(data, labels)

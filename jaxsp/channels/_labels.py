@@ -85,7 +85,7 @@ class SymmetricDoor(_HardLabel):
         check_number("width", self.width, minimum=0.0, strict=True)
 
     def log_partition(self, y: Scalar, omega: Scalar, V: Scalar) -> Scalar:
-        r"""$\log[\Phi(\frac{\kappa - \omega}{s}) - \Phi(\frac{-\kappa-\omega}{s})]$ inside, its complement outside."""
+        r"""$\log[\Phi(\frac{\kappa - \omega}{s}) - \Phi(\frac{-\kappa-\omega}{s})]$ inside."""
         s = self.deviation(V)
         left, right = (-self.width - omega) / s, (self.width - omega) / s
         inside = log_ndtr_difference(left, right)

@@ -24,12 +24,16 @@ from ._base import Channel
 
 
 class Piece(NamedTuple):
-    """One linear piece `slope * z + intercept` on `[lower, upper]`; infinite ends are None."""
+    """One linear piece `slope * z + intercept` on `[lower, upper]`; infinite ends are math.inf."""
 
-    lower: ScalarLike | None
-    upper: ScalarLike | None
+    lower: ScalarLike
+    upper: ScalarLike
     slope: ScalarLike
     intercept: ScalarLike
+
+
+def _infinite(end: ScalarLike) -> bool:
+    return isinstance(end, float) and math.isinf(end)
 
 
 class _PiecewiseLinear(Channel):
@@ -99,20 +103,20 @@ class _PiecewiseLinear(Channel):
     def _density(self, piece: Piece, y: Scalar, omega: Scalar, V: Scalar) -> Scalar:
         z = (y - piece.intercept) / piece.slope
         inside = jnp.asarray(True)
-        if piece.lower is not None:
+        if not _infinite(piece.lower):
             inside = inside & (z > piece.lower)
-        if piece.upper is not None:
+        if not _infinite(piece.upper):
             inside = inside & (z <= piece.upper)
         density = log_normal_density(z - omega, V) - jnp.log(jnp.abs(piece.slope))
         return jnp.where(inside, density, -jnp.inf)
 
     def _log_window(self, piece: Piece, mean: Scalar, deviation: Scalar) -> Scalar:
         """Log-probability that a Gaussian field lies on the piece."""
-        if piece.lower is None and piece.upper is None:
+        if _infinite(piece.lower) and _infinite(piece.upper):
             return jnp.zeros_like(mean)
-        if piece.upper is None:
+        if _infinite(piece.upper):
             return log_ndtr((mean - piece.lower) / deviation)
-        if piece.lower is None:
+        if _infinite(piece.lower):
             return log_ndtr((piece.upper - mean) / deviation)
         return log_ndtr_difference(
             (piece.lower - mean) / deviation, (piece.upper - mean) / deviation
@@ -187,7 +191,7 @@ class Linear(_PiecewiseLinear):
 
     def pieces(self) -> tuple[Piece, ...]:
         """One piece."""
-        return (Piece(None, None, 1.0, 0.0),)
+        return (Piece(-math.inf, math.inf, 1.0, 0.0),)
 
     def log_partition(self, y: Scalar, omega: Scalar, V: Scalar) -> Scalar:
         r"""$\log \mathcal N(y; \omega, V + \Delta)$."""
@@ -219,7 +223,7 @@ class AbsoluteValue(_PiecewiseLinear):
 
     def pieces(self) -> tuple[Piece, ...]:
         """Two pieces of opposite slopes."""
-        return Piece(None, 0.0, -1.0, 0.0), Piece(0.0, None, 1.0, 0.0)
+        return Piece(-math.inf, 0.0, -1.0, 0.0), Piece(0.0, math.inf, 1.0, 0.0)
 
     def check_outputs(self, y: Float[Array, "..."]) -> None:
         """Refuse negative outputs without noise, and what is not finite."""
@@ -244,7 +248,7 @@ class ReLU(_PiecewiseLinear):
 
     def pieces(self) -> tuple[Piece, ...]:
         """A flat piece and one of slope one."""
-        return Piece(None, 0.0, 0.0, 0.0), Piece(0.0, None, 1.0, 0.0)
+        return Piece(-math.inf, 0.0, 0.0, 0.0), Piece(0.0, math.inf, 1.0, 0.0)
 
     def check_outputs(self, y: Float[Array, "..."]) -> None:
         """Refuse negative outputs without noise, and what is not finite."""
@@ -271,4 +275,4 @@ class LeakyReLU(_PiecewiseLinear):
 
     def pieces(self) -> tuple[Piece, ...]:
         """Two pieces of positive slopes."""
-        return Piece(None, 0.0, self.slope, 0.0), Piece(0.0, None, 1.0, 0.0)
+        return Piece(-math.inf, 0.0, self.slope, 0.0), Piece(0.0, math.inf, 1.0, 0.0)

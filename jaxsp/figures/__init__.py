@@ -4,9 +4,6 @@ A figure module has one function `make(context) -> Figure`. It is entered in `FI
 of it is imported before it is asked for.
 """
 
-from ._registry import FIGURES as FIGURES
-from ._registry import Context as Context
-from ._registry import Entry as Entry
-from ._registry import Figure as Figure
+from ._registry import FIGURES as FIGURES, Context as Context, Entry as Entry, Figure as Figure
 from ._report import Row as Row
 from ._run import reproduce as reproduce

@@ -15,10 +15,7 @@ from .simulate import (
     sparse_design as sparse_design,
 )
 from .solution import Solution as Solution
-from .state_evolution import (
-    StateEvolution as StateEvolution,
-    state_evolution as state_evolution,
-)
+from .state_evolution import StateEvolution as StateEvolution, state_evolution as state_evolution
 from .thresholds import (
     CriticalPoint as CriticalPoint,
     Thresholds as Thresholds,

@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import lineax as lx
-from jaxtyping import Array, Float, Key, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._checks import check_number, check_shape
 from .._types import Count, Scalar, ScalarLike
@@ -146,7 +146,9 @@ def amp(
     if tolerance is None:
         tolerance = 1e-8 if dtype == jnp.float64 else 1e-4
     check_number("tolerance", tolerance, minimum=0.0, strict=True)
-    model = jax.tree.map(lambda x: jnp.asarray(x, dtype) if isinstance(x, float | int) else x, model)
+    model = jax.tree.map(
+        lambda x: jnp.asarray(x, dtype) if isinstance(x, float | int) else x, model
+    )
     numbers = jnp.asarray(damping, dtype), jnp.asarray(tolerance, dtype)
     run = _amp(model, X, y, init, key, teacher, *numbers, max_steps)
     raise_unless_successful(run.result, "amp", throw)

@@ -106,7 +106,7 @@ def scan(model: GLM, dtype: jnp.dtype, order: int) -> Curve:
         x, used = _propose(*_sorted(table)[:3])
         x, used = jnp.where(on_grid, fresh, x), used | on_grid
         la, s, V = jax.vmap(at)(x)
-        good = used & (V > floor) & jnp.isfinite(la) & jnp.isfinite(s)
+        good = used & (floor < V) & jnp.isfinite(la) & jnp.isfinite(s)
         # What cannot be used is put at infinity, where no interval reaches it.
         row = jnp.stack([jnp.where(good, x, jnp.inf), la, s, V])
         return jax.lax.dynamic_update_slice(table, row, (0, turn * _BATCH)), None
@@ -114,7 +114,7 @@ def scan(model: GLM, dtype: jnp.dtype, order: int) -> Curve:
     table = jnp.full((4, rounds * _BATCH), jnp.inf, dtype)
     table = varying_like(table, rho + sum(jnp.sum(x) for x in _numbers(model)))
     table, _ = jax.lax.scan(evaluate, table, jnp.arange(rounds))
-    x, la, s, V = _sorted(table)
+    x, la, s, _ = _sorted(table)
     valid = jnp.isfinite(x)
     last = jnp.maximum(jnp.sum(valid) - 1, 0)
     maxima, minima = _extrema(x, s)

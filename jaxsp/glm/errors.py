@@ -18,7 +18,9 @@ def classification_error(model: GLM, m: Scalar, V: Scalar, order: int) -> Scalar
     """
     frozen, frozen_m, frozen_V = jax.lax.stop_gradient((model, m, V))
     scale = jnp.sqrt(jnp.maximum(frozen_m, jnp.finfo(m.dtype).tiny))
-    fields = jnp.sort(frozen.channel.field_rule(frozen_m, frozen_V, order).nodes)
+    fields = frozen.channel.field_rule(frozen_m, frozen_V, order).nodes
+    # A rule for even integrands has points on one side only.
+    fields = jnp.sort(jnp.concatenate([-fields, fields]) if frozen.channel.even else fields)
 
     def log_probabilities(v):
         return _log_probabilities(frozen, scale * v, frozen_V)
@@ -54,5 +56,7 @@ _MAX_BOUNDARIES = 4
 
 
 def _log_probabilities(model: GLM, omega: Scalar, V: Scalar) -> Float[Array, " labels"]:
-    labels = model.channel.labels.astype(omega.dtype)
+    labels = model.channel.labels
+    assert labels is not None
+    labels = labels.astype(omega.dtype)
     return jax.vmap(lambda y: model.channel.log_partition(y, omega, V))(labels)

@@ -99,8 +99,8 @@ class OutputPotential(eqx.Module):
 
 def output_potential(model: GLM, m: Scalar, V: Scalar, order: int) -> OutputPotential:
     r"""Expectations over $\omega = \sqrt m v$ and over the output at given $\omega$ and $V$."""
-    frozen, *point = jax.lax.stop_gradient((model.channel, m, V))
-    rule = frozen.field_rule(*point, order)
+    frozen, frozen_m, frozen_V = jax.lax.stop_gradient((model.channel, m, V))
+    rule = frozen.field_rule(frozen_m, frozen_V, order)
 
     def at_field(v):
         return _at_field(model.channel, field_scale(m) * v, V, order)
@@ -109,8 +109,8 @@ def output_potential(model: GLM, m: Scalar, V: Scalar, order: int) -> OutputPote
 
 
 def _at_field(channel: Channel, omega: Scalar, V: Scalar, order: int) -> tuple[Scalar, ...]:
-    frozen, *point = jax.lax.stop_gradient((channel, omega, V))
-    rule = frozen.output_rule(*point, order)
+    frozen, frozen_omega, frozen_V = jax.lax.stop_gradient((channel, omega, V))
+    rule = frozen.output_rule(frozen_omega, frozen_V, order)
     log_z, g = jax.vmap(lambda y: jax.value_and_grad(channel.log_partition, 1)(y, omega, V))(
         rule.nodes
     )

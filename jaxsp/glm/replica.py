@@ -203,9 +203,7 @@ def _equilibrium(
     return jnp.argmax(jax.lax.map(free_entropy_of, candidates))
 
 
-def branches(
-    model: GLM, alpha: ScalarLike, *, max_roots: int = 3, throw: bool = True
-) -> Branches:
+def branches(model: GLM, alpha: ScalarLike, *, max_roots: int = 3, throw: bool = True) -> Branches:
     r"""All fixed points at one alpha: stable and unstable, uninformative to perfect.
 
     Args:
@@ -296,7 +294,5 @@ def _free_entropy(model: GLM, alpha: Scalar, m: Scalar, order: int) -> Scalar:
     shift = jnp.log(variance)
     x = bracketed_root(gap, low - shift, high - shift).value
     snr = jnp.where(informed, jnp.exp(x), 0.0)
-    psi = jnp.where(
-        informed, weight_potential(model, jnp.exp(x), order).negative_information, 0.0
-    )
+    psi = jnp.where(informed, weight_potential(model, jnp.exp(x), order).negative_information, 0.0)
     return psi + 0.5 * V * snr + alpha * output_potential(model, m, V, order).potential

@@ -63,9 +63,7 @@ class SparseDesign(lx.AbstractLinearOperator):
 
     def transpose(self) -> "SparseDesign":
         """The transposed operator."""
-        return SparseDesign(
-            self.columns, self.signs, self.size, self.dtype, not self.transposed
-        )
+        return SparseDesign(self.columns, self.signs, self.size, self.dtype, not self.transposed)
 
     def in_structure(self) -> jax.ShapeDtypeStruct:
         """Shape and type of the vectors that it takes."""
@@ -120,7 +118,9 @@ def sparse_design(
     where, sign = jax.random.split(key)
     columns = jax.random.randint(where, (samples, entries), 0, weights, jnp.int32)
     signs = jax.random.rademacher(sign, (samples, entries), jnp.int8)
-    return SparseDesign(columns, signs, weights, jnp.dtype(real_dtype() if dtype is None else dtype))
+    return SparseDesign(
+        columns, signs, weights, jnp.dtype(real_dtype() if dtype is None else dtype)
+    )
 
 
 def sample_instance(

@@ -10,12 +10,7 @@ from ..numerics import RESULTS, with_implicit_derivative
 from .curve import Curve, log_alpha
 from .errors import classification_error
 from .model import GLM
-from .potentials import (
-    OutputPotential,
-    WeightPotential,
-    output_potential,
-    weight_potential_from,
-)
+from .potentials import OutputPotential, WeightPotential, output_potential, weight_potential_from
 
 # The three kinds of fixed points: at vanishing snr, on the curve, and beyond its end.
 UNINFORMATIVE, REGULAR, SATURATED = 0, 1, 2
@@ -124,7 +119,9 @@ def solution_at(
     residual = jnp.where(regular, jnp.abs(ratio - 1), 0.0)
     quadrature_error = jnp.where(regular, _refinement(model, state, order), 0.0)
     residual, quadrature_error = jax.lax.stop_gradient((residual, quadrature_error))
-    result = RESULTS.where(jnp.isfinite(m + V) & ~jnp.isnan(f), RESULTS.successful, RESULTS.nonfinite)
+    result = RESULTS.where(
+        jnp.isfinite(m + V) & ~jnp.isnan(f), RESULTS.successful, RESULTS.nonfinite
+    )
     accurate = quadrature_error < jnp.finfo(m.dtype).eps ** 0.4
     result = RESULTS.where(accurate, result, RESULTS.inaccurate)
     result = RESULTS.where(exists, result, RESULTS.no_fixed_point)

@@ -69,14 +69,14 @@ def state_evolution(
     check_number("alpha", alpha, minimum=0.0)
     if isinstance(init, str):
         check_choice("init", init, ("uninformed", "informed"))
-        start = 0.0
+        start, kind = 0.0, init
     else:
         check_number("init", init, minimum=0.0)
-        start, init = init, "given"
+        start, kind = init, "given"
     if steps < 1:
         raise ValueError(f"Argument `steps` must be at least 1, but is {steps}.")
     model, (alpha, start), order = prepare(model, alpha, start)
-    evolution = _state_evolution(model, alpha, start, init, steps, order)
+    evolution = _state_evolution(model, alpha, start, kind, steps, order)
     raise_unless_successful(evolution.result, "state_evolution", throw)
     return evolution
 

@@ -9,13 +9,7 @@ from jaxtyping import Array, Bool, Float
 
 from .._checks import check_number
 from .._types import Scalar, ScalarLike
-from ..numerics import (
-    RESULTS,
-    first_failure,
-    raise_unless_successful,
-    search_bracket,
-    with_implicit_derivative,
-)
+from ..numerics import RESULTS, raise_unless_successful, search_bracket, with_implicit_derivative
 from .curve import Curve, log_alpha, scan, value_and_slope
 from .model import GLM
 from .potentials import prepare, weak_information, weight_potential
@@ -105,8 +99,7 @@ def thresholds(model: GLM, *, throw: bool = True) -> Thresholds:
 @eqx.filter_jit
 def _thresholds(model: GLM, order: int) -> Thresholds:
     frozen = jax.lax.stop_gradient(model)
-    mean, variance = frozen.prior.moments()
-    dtype = jnp.result_type(mean)
+    dtype = jnp.result_type(frozen.prior.second_moment())
     curve = scan(frozen, dtype, order)
     bounded = jnp.isfinite(curve.end)
 
@@ -122,9 +115,7 @@ def _thresholds(model: GLM, order: int) -> Thresholds:
     split = jnp.where(inner, curve.x[peak], jnp.where(at_start, -jnp.inf, jnp.inf))
 
     def at_extremum(place):
-        x = with_implicit_derivative(
-            lambda x: value_and_slope(model, x, order)[1], curve.x[place]
-        )
+        x = with_implicit_derivative(lambda x: value_and_slope(model, x, order)[1], curve.x[place])
         return jnp.exp(log_alpha(model, x, order))
 
     weak = weak_information(model, order)[1]

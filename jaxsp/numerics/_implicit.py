@@ -51,9 +51,7 @@ def implicit_root(
         dtypes[:] = [(jnp.result_type(leaf) for leaf in leaves), structure]
         return x, [jnp.asarray(leaf, real_dtype(leaf)) for leaf in leaves]
 
-    x, leaves = jax.lax.custom_root(
-        f, guess, solve_with_real_aux, _solve_linear, has_aux=True
-    )
+    x, leaves = jax.lax.custom_root(f, guess, solve_with_real_aux, _solve_linear, has_aux=True)
     types, structure = dtypes
     leaves = jax.lax.stop_gradient(leaves)
     aux = [leaf.astype(dtype) for leaf, dtype in zip(leaves, types, strict=True)]

@@ -18,7 +18,7 @@ import numpy as np
 import scipy.special
 from jaxtyping import Array, Float, PyTree
 
-from .._types import Scalar, ScalarLike
+from .._types import ScalarLike
 from ._special import log_normal_density
 
 # Beyond this many standard deviations the Gaussian weight is below the rounding of its sum.
@@ -157,7 +157,10 @@ def trapezoid(points: int = 49, scale: ScalarLike = 1.0, dtype=None) -> Rule:
     step = end * (2 / (points - 1))
     nodes = scale * jnp.sinh(end * unit)
     weights = (
-        step * scale * jnp.cosh(end * unit) * jnp.exp(log_normal_density(nodes, jnp.ones_like(nodes)))
+        step
+        * scale
+        * jnp.cosh(end * unit)
+        * jnp.exp(log_normal_density(nodes, jnp.ones_like(nodes)))
     )
     coarse = jnp.where(np.arange(points) % 2 == (points // 2) % 2, 2 * weights, 0)
     return Rule(nodes, weights, coarse)

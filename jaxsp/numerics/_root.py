@@ -128,9 +128,7 @@ def search_bracket(
     better = jnp.abs(fa) <= jnp.abs(fb)
     x, fx = jnp.where(better, a, b), jnp.where(better, fa, fb)
     width = jnp.where(fx == 0, 0.0, jnp.abs(b - a))
-    result = RESULTS.where(
-        width <= tolerance, RESULTS.successful, RESULTS.max_steps_reached
-    )
+    result = RESULTS.where(width <= tolerance, RESULTS.successful, RESULTS.max_steps_reached)
     result = RESULTS.where(bracketed, result, RESULTS.not_bracketed)
     result = RESULTS.where(jnp.isnan(f_lower + f_upper + fx), RESULTS.nonfinite, result)
     return Root(x, jnp.abs(fx), width, steps, result)
@@ -184,10 +182,8 @@ def _newton(f, start, rtol, max_steps, unravel):
 
     def step(state):
         x, fx, _, _, _, steps = state
-        if x.size == 1:
-            move = -fx / jax.jacfwd(f)(x)[0]
-        else:
-            move = -jnp.linalg.solve(jax.jacfwd(f)(x), fx)
+        slope = jax.jacfwd(f)(x)
+        move = -fx / slope[0] if x.size == 1 else -jnp.linalg.solve(slope, fx)
 
         # The shortest of the trial steps is 2^-20: below it the direction itself is wrong.
         def too_long(trial):

@@ -118,9 +118,7 @@ def log_ndtr_difference(a: Float[Array, "*s"], b: Float[Array, "*s"]) -> Float[A
     # Close limits: midpoint density times width, corrected to fourth order in the width.
     mid, width = 0.5 * (low + high), high - low
     second = (mid * mid - 1) / 24
-    close = (
-        jnp.log(width) - 0.5 * mid * mid - _LOG_SQRT_2PI + jnp.log1p(second * width * width)
-    )
+    close = jnp.log(width) - 0.5 * mid * mid - _LOG_SQRT_2PI + jnp.log1p(second * width * width)
     small = 1e-4 if a.dtype == jnp.float64 else 1e-2
     return jnp.where(width * (1 + jnp.abs(mid)) < small, close, direct)
 
@@ -149,7 +147,10 @@ def _(primals, tangents):
     p = _softmax(terms)
     # p_i sum_j p_j (dx_i - dx_j): when one state dominates, each term is still exact.
     moved = tuple(
-        p_i * sum(p_j * (dx_i - dx_j) for j, (p_j, dx_j) in enumerate(zip(p, dx, strict=True)) if j != i)
+        p_i
+        * sum(
+            p_j * (dx_i - dx_j) for j, (p_j, dx_j) in enumerate(zip(p, dx, strict=True)) if j != i
+        )
         for i, (p_i, dx_i) in enumerate(zip(p, dx, strict=True))
     )
     return p, moved
@@ -178,4 +179,5 @@ def log_sum_exp(terms: _Terms) -> Float[Array, "*s"]:
 def _(primals, tangents):
     (terms,), (dx,) = primals, tangents
     p = _softmax(terms)
-    return log_sum_exp(terms), sum(a * b for a, b in zip(p, dx, strict=True))
+    moved = functools.reduce(jnp.add, (a * b for a, b in zip(p, dx, strict=True)))
+    return log_sum_exp(terms), moved

@@ -13,7 +13,7 @@ from ..numerics._quadrature import TAIL
 
 
 class Prior(eqx.Module):
-    r"""The law of one weight, given by its log-partition function
+    r"""The law of one weight, given by its log-partition function.
 
     $$ \log Z_w(A, b) = \log \mathbb E_w \exp\!\big(b w - \tfrac12 A w^2\big), $$
 

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Key
 
 from .._checks import check_number
 from .._types import Scalar, ScalarLike
-from ..numerics import Rule, graded_panels, is_concrete, log_sum_exp, real_dtype
+from ..numerics import Rule, graded_panels, log_sum_exp, real_dtype
 from ..numerics._quadrature import TAIL
 from ._base import Prior
 
@@ -61,7 +61,9 @@ class AbstractMixture(Prior):
         landmarks = jnp.concatenate([root * means, boundaries])
         noise = jnp.ones_like(widths)
         layers = jnp.concatenate([noise, jnp.minimum(1 / safe, 1.0)])
-        return graded_panels(landmarks, layers, lower, upper, order, subdivisions=self._subdivisions)
+        return graded_panels(
+            landmarks, layers, lower, upper, order, subdivisions=self._subdivisions
+        )
 
     @property
     def _subdivisions(self) -> int:

@@ -98,7 +98,9 @@ def test_critical_end_point():
             grid = [np.log(model.alpha(np.exp(x + k * h))) for k in (-2, -1, 1, 2)]
             return (grid[0] - 8 * grid[1] + 8 * grid[2] - grid[3]) / (12 * h)
 
-        low = optimize.minimize_scalar(slope, bounds=(0.8, 3.0), method="bounded", options={"xatol": 1e-7})
+        low = optimize.minimize_scalar(
+            slope, bounds=(0.8, 3.0), method="bounded", options={"xatol": 1e-7}
+        )
         return low.fun
 
     parameter = optimize.brentq(smallest_slope, 0.012, 0.025, xtol=1e-9)
