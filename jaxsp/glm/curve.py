@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from .._types import Flag, Scalar
-from ..numerics import varying_like
+from ..numerics import frozen, varying_like
 from .model import GLM
 from .potentials import output_potential, weak_information, weight_potential
 
@@ -85,7 +85,7 @@ def _grid(dtype: jnp.dtype) -> np.ndarray:
 
 def scan(model: GLM, dtype: jnp.dtype, order: int) -> Curve:
     """Scan the curve of a model and locate its extrema. Carries no derivative."""
-    model = jax.lax.stop_gradient(model)
+    model = frozen(model)
     mean, variance = (jnp.asarray(v, dtype) for v in model.prior.moments())
     rho = variance + mean**2
     grid = jnp.asarray(_grid(dtype), dtype) - jnp.log(variance)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._types import Scalar
-from ..numerics import bracketed_root, gaussian_panels, integrate
+from ..numerics import bracketed_root, frozen, gaussian_panels, integrate
 from .model import GLM
 from .potentials import field_scale
 
@@ -16,14 +16,14 @@ def classification_error(model: GLM, m: Scalar, V: Scalar, order: int) -> Scalar
     $1 - \mathbb E_v \max_y Z_{\rm out}(y)$; for the noiseless sign it is
     $\arccos(\sqrt{m/\rho})/\pi$. The integral is cut where the most probable label changes.
     """
-    frozen, frozen_m, frozen_V = jax.lax.stop_gradient((model, m, V))
-    scale = jnp.sqrt(jnp.maximum(frozen_m, jnp.finfo(m.dtype).tiny))
-    fields = frozen.channel.field_rule(frozen_m, frozen_V, order).nodes
+    fixed, fixed_m, fixed_V = frozen((model, m, V))
+    scale = jnp.sqrt(jnp.maximum(fixed_m, jnp.finfo(m.dtype).tiny))
+    fields = fixed.channel.field_rule(fixed_m, fixed_V, order).nodes
     # A rule for even integrands has points on one side only.
-    fields = jnp.sort(jnp.concatenate([-fields, fields]) if frozen.channel.even else fields)
+    fields = jnp.sort(jnp.concatenate([-fields, fields]) if fixed.channel.even else fields)
 
     def log_probabilities(v):
-        return _log_probabilities(frozen, scale * v, frozen_V)
+        return _log_probabilities(fixed, scale * v, fixed_V)
 
     best = jax.vmap(lambda v: jnp.argmax(log_probabilities(v)))(fields)
     changes = jnp.nonzero(best[1:] != best[:-1], size=_MAX_BOUNDARIES, fill_value=0)[0]
@@ -39,7 +39,7 @@ def classification_error(model: GLM, m: Scalar, V: Scalar, order: int) -> Scalar
         return jnp.where(before == after, fields[index], root)
 
     cuts = jax.vmap(boundary)(changes)
-    _, widths = frozen.channel.landmarks(frozen_V)
+    _, widths = fixed.channel.landmarks(fixed_V)
     layers = jnp.full_like(cuts, 1.0) * jnp.minimum(jnp.min(widths) / scale, 1.0)
     rule = gaussian_panels(cuts, layers, order, subdivisions=3)
 
@@ -48,7 +48,7 @@ def classification_error(model: GLM, m: Scalar, V: Scalar, order: int) -> Scalar
         winner = jnp.argmax(log_p)
         return jnp.sum(jnp.where(jnp.arange(log_p.size) == winner, 0.0, jnp.exp(log_p)))
 
-    return integrate(wrong, jax.lax.stop_gradient(rule)).value
+    return integrate(wrong, frozen(rule)).value
 
 
 # A channel with more decision boundaries than this loses accuracy, not correctness.

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from .._types import Scalar, ScalarLike
 from ..channels import Channel
-from ..numerics import integrate, real_dtype
+from ..numerics import frozen, integrate, real_dtype
 from .model import GLM
 
 
@@ -36,8 +36,7 @@ def prepare(model: GLM, *values: ScalarLike) -> tuple[GLM, tuple[Scalar, ...], i
     is not compiled again. The order is the model's, or what saturates the precision for the
     built-in priors and channels.
     """
-    leaves = [leaf for leaf in jax.tree.leaves((model, values)) if eqx.is_array_like(leaf)]
-    dtype = real_dtype(*leaves)
+    dtype = real_dtype(*jax.tree.leaves((model, values)))
 
     def convert(leaf):
         is_number = isinstance(leaf, int | float) and not isinstance(leaf, bool)
@@ -50,7 +49,7 @@ def prepare(model: GLM, *values: ScalarLike) -> tuple[GLM, tuple[Scalar, ...], i
 def weight_potential(model: GLM, snr: Scalar, order: int) -> WeightPotential:
     r"""Expectations over $y \sim e^{\log\text{evidence}(y)}/\sqrt{2\pi}$ at snr $\hat m > 0$."""
     prior = model.prior
-    frozen_prior, frozen_snr = jax.lax.stop_gradient((prior, snr))
+    frozen_prior, frozen_snr = frozen((prior, snr))
     rule = frozen_prior.observation_rule(frozen_snr, order)
 
     def at(y):
@@ -99,8 +98,8 @@ class OutputPotential(eqx.Module):
 
 def output_potential(model: GLM, m: Scalar, V: Scalar, order: int) -> OutputPotential:
     r"""Expectations over $\omega = \sqrt m v$ and over the output at given $\omega$ and $V$."""
-    frozen, frozen_m, frozen_V = jax.lax.stop_gradient((model.channel, m, V))
-    rule = frozen.field_rule(frozen_m, frozen_V, order)
+    frozen_channel, frozen_m, frozen_V = frozen((model.channel, m, V))
+    rule = frozen_channel.field_rule(frozen_m, frozen_V, order)
 
     def at_field(v):
         return _at_field(model.channel, field_scale(m) * v, V, order)
@@ -109,8 +108,8 @@ def output_potential(model: GLM, m: Scalar, V: Scalar, order: int) -> OutputPote
 
 
 def _at_field(channel: Channel, omega: Scalar, V: Scalar, order: int) -> tuple[Scalar, ...]:
-    frozen, frozen_omega, frozen_V = jax.lax.stop_gradient((channel, omega, V))
-    rule = frozen.output_rule(frozen_omega, frozen_V, order)
+    frozen_channel, frozen_omega, frozen_V = frozen((channel, omega, V))
+    rule = frozen_channel.output_rule(frozen_omega, frozen_V, order)
     log_z, g = jax.vmap(lambda y: jax.value_and_grad(channel.log_partition, 1)(y, omega, V))(
         rule.nodes
     )
@@ -136,8 +135,8 @@ def weak_information(model: GLM, order: int) -> tuple[Scalar, Scalar]:
     """
     channel, rho = model.channel, model.prior.second_moment()
     zero = jnp.zeros_like(rho)
-    frozen, frozen_rho = jax.lax.stop_gradient((channel, rho))
-    rule = frozen.output_rule(zero, frozen_rho, order)
+    frozen_channel, frozen_rho = frozen((channel, rho))
+    rule = frozen_channel.output_rule(zero, frozen_rho, order)
 
     def squares(y):
         log_z = channel.log_partition(y, zero, rho)

@@ -14,6 +14,7 @@ from .._checks import check_number
 from .._types import Scalar, ScalarLike
 from ..numerics import (
     bracketed_root,
+    frozen,
     is_concrete,
     raise_unless_successful,
     search_bracket,
@@ -63,7 +64,7 @@ def find_candidates(
     model: GLM, alpha: Scalar, curve: Curve, order: int, max_roots: int
 ) -> Candidates:
     """The uninformative, regular and saturated fixed points, by increasing snr."""
-    model, alpha = jax.lax.stop_gradient((model, alpha))
+    model, alpha = frozen((model, alpha))
     target = jnp.log(jnp.maximum(alpha, jnp.finfo(alpha.dtype).tiny))
     height = curve.log_alpha - target
     usable = curve.valid[1:] & curve.valid[:-1]
@@ -187,7 +188,7 @@ def _equilibrium(
     model: GLM, alpha: Scalar, curve: Curve, candidates: Candidates, order: int
 ) -> Array:
     """Index of the stable candidate of largest free entropy."""
-    model, alpha = jax.lax.stop_gradient((model, alpha))
+    model, alpha = frozen((model, alpha))
 
     def free_entropy_of(candidate):
         # A loop of at most one step: in a batch, candidates that no lane has cost nothing.

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._types import Scalar
-from ..numerics import RESULTS, with_implicit_derivative
+from ..numerics import RESULTS, frozen, with_implicit_derivative
 from .curve import Curve, log_alpha
 from .errors import classification_error
 from .model import GLM
@@ -148,7 +148,7 @@ def solution_at(
 
 def _refinement(model: GLM, state: State, order: int) -> Scalar:
     """Relative change of the information in an output with half as many points again."""
-    model, state = jax.lax.stop_gradient((model, state))
+    model, state = frozen((model, state))
     finer = order + order // 2
     weight = weight_potential_from(model, state.snr, finer)
     output = output_potential(model, weight.overlap, weight.error_variance, finer)

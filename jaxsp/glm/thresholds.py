@@ -98,9 +98,9 @@ def thresholds(model: GLM, *, throw: bool = True) -> Thresholds:
 
 @eqx.filter_jit
 def _thresholds(model: GLM, order: int) -> Thresholds:
-    frozen = jax.lax.stop_gradient(model)
-    dtype = jnp.result_type(frozen.prior.second_moment())
-    curve = scan(frozen, dtype, order)
+    fixed = frozen(model)
+    dtype = jnp.result_type(fixed.prior.second_moment())
+    curve = scan(fixed, dtype, order)
     bounded = jnp.isfinite(curve.end)
 
     # The highest maximum, the curve's two ends counted where it falls away from them.
@@ -165,18 +165,18 @@ def _equal_free_entropies(
     model: GLM, curve: Curve, split: Scalar, low: Scalar, high: Scalar, order: int
 ) -> tuple[Scalar, RESULTS]:
     """Alpha at which the best branches on the two sides of a spinodal have equal free entropies."""
-    frozen = jax.lax.stop_gradient(model)
+    fixed = frozen(model)
 
     def side_entropies(candidates, alpha):
         def entropy(kind, x, stable):
-            state = state_at(frozen, alpha, curve, kind, x, order)
+            state = state_at(fixed, alpha, curve, kind, x, order)
             f = free_entropy_at(alpha, curve, kind, state)
             return jnp.where(stable & ~jnp.isnan(f), f, -jnp.inf)
 
         return jax.vmap(entropy)(candidates.kind, candidates.x, candidates.stable)
 
     def best(alpha):
-        found = find_candidates(frozen, alpha, curve, order, _MAX_ROOTS)
+        found = find_candidates(fixed, alpha, curve, order, _MAX_ROOTS)
         f = side_entropies(found, alpha)
         upper = (found.kind == SATURATED) | ((found.kind != UNINFORMATIVE) & (found.x > split))
         above = jnp.argmax(jnp.where(upper, f, -jnp.inf))

@@ -19,7 +19,7 @@ from ._implicit import (
     implicit_root as implicit_root,
     with_implicit_derivative as with_implicit_derivative,
 )
-from ._loop import varying_like as varying_like
+from ._loop import frozen as frozen, varying_like as varying_like
 from ._quadrature import (
     Expectation as Expectation,
     Rule as Rule,

@@ -1,7 +1,8 @@
-"""Loops that pass inside `shard_map`."""
+"""What the insides of solvers need to pass through every transformation."""
 
 from typing import TypeVar
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array
@@ -18,3 +19,10 @@ def varying_like(tree: T, probe: Array) -> T:
     mark = jnp.ravel(probe)[0]
     mark = mark == mark
     return jax.tree.map(lambda x: jnp.where(mark, x, x), tree)
+
+
+def frozen(tree: T) -> T:
+    """`tree` with no derivative flowing through its arrays; functions in it are left alone."""
+    return jax.tree.map(
+        lambda leaf: jax.lax.stop_gradient(leaf) if eqx.is_array(leaf) else leaf, tree
+    )

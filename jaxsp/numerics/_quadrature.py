@@ -27,7 +27,8 @@ TAIL = {jnp.dtype("float64"): 9.0, jnp.dtype("float32"): 6.0}
 
 def real_dtype(*values) -> jnp.dtype:
     """The floating-point type that the inputs ask for: theirs, or JAX's default for Python numbers."""
-    dtype = jnp.result_type(*values, 0.0)
+    numbers = [value for value in values if eqx.is_array_like(value)]
+    dtype = jnp.result_type(*numbers, 0.0)
     return dtype if jnp.issubdtype(dtype, jnp.floating) else jnp.result_type(float)
 
 

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from .._checks import check_number
+from .._checks import check_number, check_shape
 from .._types import Scalar, ScalarLike
-from ..numerics import Rule, graded_panels, log_sum_exp, real_dtype
+from ..numerics import Rule, graded_panels, is_concrete, log_sum_exp, real_dtype
 from ..numerics._quadrature import TAIL
 from ._base import Prior
 
@@ -152,3 +152,119 @@ class Rademacher(AbstractMixture):
     @property
     def _subdivisions(self) -> int:
         return 1
+
+
+class GaussBernoulli(AbstractMixture):
+    r"""$w = 0$ with probability $1 - \text{sparsity}$, else $\mathcal N(\text{mean}, \text{variance})$.
+
+    Sparse weights; `sparsity` is the fraction that is not zero.
+
+    Example:
+        >>> import jaxsp
+        >>> round(float(jaxsp.priors.GaussBernoulli(sparsity=0.2).second_moment()), 6)
+        0.2
+    """
+
+    sparsity: ScalarLike
+    mean: ScalarLike = 0.0
+    variance: ScalarLike = 1.0
+    centred: bool = eqx.field(static=True, init=False)
+
+    def __post_init__(self):
+        self.centred = isinstance(self.mean, float | int) and self.mean == 0
+
+    def __check_init__(self):
+        check_number("sparsity", self.sparsity, minimum=0.0, maximum=1.0)
+        check_number("sparsity", self.sparsity, minimum=0.0, strict=True)
+        check_number("mean", self.mean)
+        check_number("variance", self.variance, minimum=0.0, strict=True)
+
+    def components(self) -> _Components:
+        """The atom and the Gaussian."""
+        return _pack([1 - self.sparsity, self.sparsity], [0.0, self.mean], [0.0, self.variance])
+
+    def observation_rule(self, snr: Scalar, order: int) -> Rule:
+        """Panels around the atom, the bulk, and where they are equally probable."""
+        spread = 1 + snr * self.variance
+        centre = jnp.sqrt(snr) * self.mean
+        tail = TAIL[real_dtype(snr)]
+        # y^2/2 - (y - c)^2/(2 s) = log odds of the atom at the origin.
+        odds = jnp.maximum(1 - self.sparsity, 1e-6) / self.sparsity * jnp.sqrt(spread)
+        a, b = 0.5 * (1 - 1 / spread), centre / spread
+        c = -0.5 * centre * centre / spread - jnp.log(odds)
+        root = jnp.sqrt(jnp.maximum(b * b - 4 * a * c, 0.0))
+        edges = jnp.stack([-b + root, -b - root]) / jnp.maximum(2 * a, jnp.finfo(a.dtype).tiny)
+        edges = jnp.clip(edges, -4 * tail, 4 * tail)
+        layers = 1 / jnp.maximum(jnp.abs(edges), 1.0)
+        reach = tail * jnp.sqrt(spread)
+        origin = jnp.zeros_like(root)
+        if self.centred:
+            return graded_panels(
+                jnp.stack([origin, edges[0]]), jnp.stack([origin + 1, layers[0]]),
+                -reach, reach, order, subdivisions=3, even=True,
+            )  # fmt: skip
+        landmarks = jnp.stack([origin, centre, *edges])
+        widths = jnp.stack([origin + 1, jnp.sqrt(spread), *layers])
+        lower, upper = jnp.minimum(-tail, centre - reach), jnp.maximum(tail, centre + reach)
+        return graded_panels(landmarks, widths, lower, upper, order, subdivisions=3)
+
+
+class Discrete(AbstractMixture):
+    r"""$w$ takes finitely many `values` with the given probabilities: ternary weights and the like.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxsp
+        >>> ternary = jaxsp.priors.Discrete(jnp.array([-1.0, 0.0, 1.0]), jnp.array([0.25, 0.5, 0.25]))
+        >>> mean, variance = ternary.moments()
+        >>> round(float(variance), 6)
+        0.5
+    """
+
+    values: Float[Array, " k"]
+    weights: Float[Array, " k"]
+
+    def __check_init__(self):
+        _check_weights(self.weights, values=self.values)
+
+    def components(self) -> _Components:
+        """One atom for each value."""
+        return self.weights, self.values, jnp.zeros_like(self.values)
+
+    @property
+    def _subdivisions(self) -> int:
+        return 1
+
+
+class GaussianMixture(AbstractMixture):
+    r"""$P_w = \sum_k p_k\, \mathcal N(\mu_k, v_k)$; a variance of zero is an atom.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxsp
+        >>> half = jnp.array([0.5, 0.5])
+        >>> prior = jaxsp.priors.GaussianMixture(half, jnp.array([-1.0, 1.0]), jnp.array([0.1, 0.1]))
+        >>> round(float(prior.second_moment()), 6)
+        1.1
+    """
+
+    weights: Float[Array, " k"]
+    means: Float[Array, " k"]
+    variances: Float[Array, " k"]
+
+    def __check_init__(self):
+        _check_weights(self.weights, means=self.means, variances=self.variances)
+        check_number("variances", self.variances, minimum=0.0)
+
+    def components(self) -> _Components:
+        """The components."""
+        return self.weights, self.means, self.variances
+
+
+def _check_weights(weights: Array, **others: Array) -> None:
+    for name, array in others.items():
+        check_shape(name, array, weights.shape, f"{weights.shape}, one entry for each weight")
+        check_number(name, array)
+    check_number("weights", weights, minimum=0.0, maximum=1.0)
+    if is_concrete(weights) and abs(float(jnp.sum(weights)) - 1) > 1e-5:
+        raise ValueError(
+            f"Argument `weights` must sum to 1, but sums to {float(jnp.sum(weights)):.6g}."
+        )
