@@ -1,7 +1,5 @@
 r"""State evolution: the overlap that AMP follows, step by step, and where it ends."""
 
-from typing import Literal
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -39,7 +37,7 @@ class StateEvolution(Solution):
 def state_evolution(
     model: GLM,
     alpha: ScalarLike,
-    init: Literal["uninformed", "informed"] | ScalarLike = "uninformed",
+    init: str | ScalarLike = "uninformed",
     *,
     steps: int = 100,
     throw: bool = True,
@@ -97,12 +95,14 @@ def _state_evolution(
         m, V = start, rho - start
 
     # At perfect recovery the error variance underflows; the information in an output needs it.
+    # An observation of snr beyond the inverse rounding is exact, and is not told from its atoms.
     floor = rho * jnp.finfo(alpha.dtype).tiny ** 0.45
+    ceiling = 0.1 / (jnp.finfo(alpha.dtype).eps * variance)
 
     def step(state, _):
         m, V = state[0], jnp.maximum(state[1], floor)
         snr = alpha * output_potential(model, m, V, order).information
-        weight = weight_potential_from(model, snr, order)
+        weight = weight_potential_from(model, jnp.minimum(snr, ceiling), order)
         new = weight.overlap, weight.error_variance
         return new, new
 
