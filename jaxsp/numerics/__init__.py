@@ -4,6 +4,11 @@ Everything here passes under `jit`, `vmap`, `grad` and `shard_map` and their com
 derivatives by the implicit function theorem, and returns its status with its result.
 """
 
+from ._expectation import (
+    Expectation as Expectation,
+    gaussian_expectation as gaussian_expectation,
+    integrate as integrate,
+)
 from ._extremum import (
     bracketed_extremum as bracketed_extremum,
     stationary_point as stationary_point,
@@ -21,13 +26,10 @@ from ._implicit import (
 )
 from ._loop import frozen as frozen, varying_like as varying_like
 from ._quadrature import (
-    Expectation as Expectation,
     Rule as Rule,
     gauss_hermite as gauss_hermite,
-    gaussian_expectation as gaussian_expectation,
     gaussian_panels as gaussian_panels,
     graded_panels as graded_panels,
-    integrate as integrate,
     product as product,
     real_dtype as real_dtype,
     tanh_sinh as tanh_sinh,

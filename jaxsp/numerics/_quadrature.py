@@ -1,22 +1,20 @@
-"""Quadrature rules and Gaussian expectations with an error estimate.
+"""Quadrature rules.
 
-A `Rule` is a set of points with the weights of a measure; `expectation` sums a function over it.
-Rules differ in what they are made for: `gauss_hermite` for smooth functions, `trapezoid` for
-analytic functions on the whole line with features at a known scale, `graded_panels` for functions
-with kinks, steps or narrow layers at known places, `tanh_sinh` for integrable singularities.
+A `Rule` is a set of points with the weights of a measure; `integrate` sums a function over it. Rules
+differ in what they are made for: `gauss_hermite` for smooth functions, `trapezoid` for analytic
+functions on the whole line with features at a known scale, `graded_panels` for functions with kinks,
+steps or narrow layers at known places, `tanh_sinh` for integrable singularities.
 """
 
 import itertools
 import math
-from collections.abc import Callable
 from functools import lru_cache
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.special
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float
 
 from .._types import ScalarLike
 from ._special import log_normal_density
@@ -46,68 +44,6 @@ class Rule(eqx.Module):
     nodes: Float[Array, "n *d"]
     weights: Float[Array, " n"]
     coarse_weights: Float[Array, " n"]
-
-
-class Expectation(eqx.Module):
-    """The value of an integral with the difference from the embedded rule as its error estimate."""
-
-    value: PyTree[Float[Array, "..."]]
-    error: PyTree[Float[Array, "..."]]
-
-
-def integrate(f: Callable, rule: Rule) -> Expectation:
-    r"""$\sum_i w_i f(x_i)$ with an error estimate; `f` takes one point and may return a pytree.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> rule = gauss_hermite(20)
-        >>> abs(float(integrate(lambda z: z**4, rule).value) - 3.0) < 1e-4
-        True
-    """
-    values = jax.vmap(f)(rule.nodes)
-
-    def total(weights):
-        return jax.tree.map(lambda v: jnp.tensordot(weights.astype(v.dtype), v, axes=1), values)
-
-    value = total(rule.weights)
-    coarse = total(rule.coarse_weights)
-    error = jax.tree.map(lambda a, b: jnp.abs(a - b), value, coarse)
-    return Expectation(value, jax.lax.stop_gradient(error))
-
-
-def gaussian_expectation(
-    f: Callable,
-    mean: ScalarLike | Float[Array, " d"] = 0.0,
-    covariance: ScalarLike | Float[Array, "d d"] = 1.0,
-    rule: Rule | None = None,
-) -> Expectation:
-    r"""$\mathbb E f(x)$ for $x \sim \mathcal N(\text{mean}, \text{covariance})$ in one or more dimensions.
-
-    Args:
-        f: takes one point (a scalar, or a vector `(d,)`) and returns an array or a pytree.
-        mean: a number, or a vector `(d,)`.
-        covariance: the variance, or the covariance matrix `(d, d)`.
-        rule: a rule for the standard normal measure of the same dimension. By default the
-            trapezoid rule (its product in `d` dimensions), which converges exponentially for
-            functions that are analytic near the real axis. Give `gaussian_panels` for kinks and
-            steps, `tanh_sinh` for singularities.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> out = gaussian_expectation(lambda x: jnp.cos(x), 0.0, 4.0)
-        >>> bool(jnp.abs(out.value - jnp.exp(-2.0)) < 1e-5)
-        True
-    """
-    mean = jnp.asarray(mean, real_dtype(mean, covariance))
-    covariance = jnp.asarray(covariance, mean.dtype)
-    if rule is None:
-        rule = trapezoid(dtype=mean.dtype)
-        rule = rule if mean.ndim == 0 else product(*[rule] * mean.shape[0])
-    if mean.ndim == 0:
-        deviation = jnp.sqrt(covariance)
-        return integrate(lambda z: f(mean + deviation * z), rule)
-    factor = jnp.linalg.cholesky(covariance)
-    return integrate(lambda z: f(mean + factor @ z), rule)
 
 
 @lru_cache(maxsize=64)
@@ -246,6 +182,7 @@ def gaussian_panels(
 
     Example:
         >>> import jax.numpy as jnp
+        >>> from jaxsp.numerics import integrate
         >>> rule = gaussian_panels(jnp.zeros(1), jnp.ones(1))
         >>> out = integrate(lambda z: jnp.abs(z), rule)
         >>> bool(jnp.abs(out.value - jnp.sqrt(2 / jnp.pi)) < 1e-6)
@@ -266,6 +203,7 @@ def tanh_sinh(breakpoints: Float[Array, " k"], points: int = 65) -> Rule:
 
     Example:
         >>> import jax.numpy as jnp
+        >>> from jaxsp.numerics import integrate
         >>> rule = tanh_sinh(jnp.zeros(1))
         >>> out = integrate(lambda z: jnp.log(jnp.abs(z)), rule)    # -(log 2 + Euler's gamma) / 2
         >>> bool(jnp.abs(out.value + 0.6351814) < 1e-5)

@@ -68,7 +68,7 @@ def _(primals, tangents):
 
 @jax.custom_jvp
 def _mills_slope(x):
-    """r' = -r h, which is w - 1: its own derivative is that of w where the product would cancel."""
+    """The derivative -r h of r, which is w - 1: its own is that of w where the product would cancel."""
     return -inverse_mills(x) * mean_excess(x)
 
 
@@ -153,7 +153,7 @@ def _log_short_interval(mid, width):
 
 @jax.custom_jvp
 def _log_ndtr_ratio(low, high):
-    """log Phi(low) - log Phi(high) for low <= -|high|: in the tail, without their large parts."""
+    """Difference log Phi(low) - log Phi(high), low <= -|high|: in the tail without its large parts."""
     tails = jnp.log(_tail_ratio(low) / _tail_ratio(high)) - 0.5 * (high - low) * -(high + low)
     return jnp.where(high < 0, tails, log_ndtr(low) - log_ndtr(high))
 
