@@ -7,7 +7,13 @@ import jax.numpy as jnp
 from jaxtyping import ArrayLike, Float, PyTree
 
 from .._types import Scalar, ScalarLike
+from ._loop import varying_like
 from ._root import Root, bracketed_root, newton_root
+
+
+def _gradient(f):
+    """The gradient of `f` on each device: of a point that all devices share it would be their sum."""
+    return lambda x: jax.grad(f)(varying_like(x, f(x)))
 
 
 def bracketed_extremum(
@@ -30,7 +36,7 @@ def bracketed_extremum(
         >>> bool(abs(out.value - jnp.pi) < 1e-6)
         True
     """
-    return bracketed_root(jax.grad(f), lower, upper, xtol=xtol, max_steps=max_steps)
+    return bracketed_root(_gradient(f), lower, upper, xtol=xtol, max_steps=max_steps)
 
 
 def stationary_point(
@@ -51,4 +57,4 @@ def stationary_point(
         [-2.0, 1.0]
     """
     guess = jax.tree.map(lambda x: jnp.asarray(x, jnp.result_type(x, 0.0)), guess)
-    return newton_root(jax.grad(f), guess, rtol=rtol, max_steps=max_steps)
+    return newton_root(_gradient(f), guess, rtol=rtol, max_steps=max_steps)

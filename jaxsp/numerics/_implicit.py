@@ -19,7 +19,8 @@ def _solve_linear(g: Callable, y: PyTree) -> PyTree:
         slope, _ = ravel_pytree(g(unravel(jnp.ones_like(flat))))
         return unravel(flat / slope)
     matrix = jax.jacfwd(lambda x: ravel_pytree(g(unravel(x)))[0])(jnp.zeros_like(flat))
-    return unravel(jnp.linalg.solve(matrix, flat))
+    # With explicit mesh axes the pivots' gather wants a right-hand side sharded as the matrix is.
+    return unravel(jnp.linalg.solve(matrix, varying_like(flat, matrix)))
 
 
 def implicit_root(

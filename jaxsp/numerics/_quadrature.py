@@ -11,6 +11,7 @@ import math
 from functools import lru_cache
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.special
@@ -137,8 +138,9 @@ def graded_panels(
     dtype = real_dtype(landmarks, widths, lower, upper)
     lower, upper = jnp.asarray(lower, dtype), jnp.asarray(upper, dtype)
     centres = jnp.clip(jnp.asarray(landmarks, dtype), lower, upper)
-    sorting = jnp.argsort(centres)
-    centres, widths = centres[sorting], jnp.asarray(widths, dtype)[sorting]
+    # One sort of pairs: a gather by sorted indices does not pass on a mesh with explicit axes.
+    pairs = jnp.broadcast_arrays(centres, jnp.asarray(widths, dtype))
+    centres, widths = jax.lax.sort(pairs, num_keys=1)
     # A wide feature next to a narrow one is resolved as finely as the narrow one's tail is there.
     distance = jnp.abs(centres[:, None] - centres[None, :])
     widths = jnp.min(widths[None, :] + distance, axis=1)

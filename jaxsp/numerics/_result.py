@@ -15,6 +15,10 @@ class RESULTS(eqx.Enumeration):
         "the maximum number of steps was reached before the tolerance was met: raise the number of "
         "steps, or move away from a critical point"
     )
+    stalled = (
+        "no step along Newton's direction lowers the residual: there is no root near the start, or it "
+        "is a multiple one"
+    )
     not_bracketed = "the interval does not bracket a root: the function has one sign on both ends"
     nonfinite = "a value that is not finite was met"
     inaccurate = (

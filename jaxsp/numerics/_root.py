@@ -46,12 +46,13 @@ def bracketed_root(
     Chandrupatla's method (inverse quadratic interpolation where it is safe, bisection elsewhere).
     It stops on the interval, so a jump through zero, such as a free-entropy difference across a
     first-order transition, is found as well as a smooth root. Differentiable with respect to
-    whatever `f` closes over, by the implicit function theorem.
+    whatever `f` closes over, by the implicit function theorem (which has no meaning at a jump).
 
     Args:
         f: scalar function.
         lower: one end of the interval.
-        upper: the other end. `f` must have opposite signs at the ends (or vanish at one).
+        upper: the other end. `f` must have opposite signs at the ends (or vanish at one); it may be
+            infinite, but nowhere NaN.
         xtol: wanted width of the interval, absolute; default: four units in the last place of the
             larger end.
         max_steps: evaluations of `f` after the two at the ends.
@@ -93,13 +94,13 @@ def search_bracket(
     """`bracketed_root` where the values at the ends are known and no derivative is wanted."""
     epsilon = jnp.finfo(lower.dtype).eps
     tolerance = xtol
-    bracketed = (jnp.sign(f_lower) * jnp.sign(f_upper) <= 0) & ~jnp.isnan(f_lower + f_upper)
+    bracketed = jnp.sign(f_lower) * jnp.sign(f_upper) <= 0
 
     # a: newest point, b: the other end of the bracket, c: the previous newest, t: where to go next.
     def unfinished(state):
         a, fa, b, fb, _, _, _, steps = state
-        open_interval = jnp.abs(b - a) > tolerance
-        return bracketed & open_interval & (fa != 0) & (fb != 0) & (steps < max_steps)
+        open_interval = (jnp.abs(b - a) > tolerance) & (fa != 0) & (fb != 0) & ~jnp.isnan(fa)
+        return bracketed & open_interval & (steps < max_steps)
 
     def step(state):
         a, fa, b, fb, _, _, t, steps = state
@@ -130,7 +131,8 @@ def search_bracket(
     width = jnp.where(fx == 0, 0.0, jnp.abs(b - a))
     result = RESULTS.where(width <= tolerance, RESULTS.successful, RESULTS.max_steps_reached)
     result = RESULTS.where(bracketed, result, RESULTS.not_bracketed)
-    result = RESULTS.where(jnp.isnan(f_lower + f_upper + fx), RESULTS.nonfinite, result)
+    undefined = jnp.isnan(f_lower) | jnp.isnan(f_upper) | jnp.isnan(fa)
+    result = RESULTS.where(undefined, RESULTS.nonfinite, result)
     return Root(x, jnp.abs(fx), width, steps, result)
 
 
@@ -162,17 +164,17 @@ def newton_root(
     if rtol is None:
         rtol = 1e-12 if start.dtype == jnp.float64 else 1e-5
 
-    def solve(f, guess):
-        def flat(x):
-            return ravel_pytree(f(unravel(x)))[0]
+    def flat(x):
+        return ravel_pytree(f(unravel(x)))[0]
 
-        return _newton(flat, ravel_pytree(guess)[0], rtol, max_steps, unravel)
+    def solve(f, start):
+        return _newton(f, start, rtol, max_steps)
 
-    value, (residual, width, iterations, result) = implicit_root(f, guess, solve)
-    return Root(value, residual, width, iterations, result)
+    value, (residual, width, iterations, result) = implicit_root(flat, start, solve)
+    return Root(unravel(value), residual, width, iterations, result)
 
 
-def _newton(f, start, rtol, max_steps, unravel):
+def _newton(f, start, rtol, max_steps):
     def norm(x):
         return jnp.max(jnp.abs(x))
 
@@ -216,8 +218,9 @@ def _newton(f, start, rtol, max_steps, unravel):
     infinite = jnp.asarray(jnp.inf, start.dtype)
     state = (start, first, infinite, false, ~jnp.all(jnp.isfinite(first)), jnp.asarray(0))
     state = varying_like(state, first)
-    x, fx, width, done, _, steps = jax.lax.while_loop(unfinished, step, state)
+    x, fx, width, done, failed, steps = jax.lax.while_loop(unfinished, step, state)
     done = done | jnp.all(fx == 0)
-    result = RESULTS.where(done, RESULTS.successful, RESULTS.max_steps_reached)
+    result = RESULTS.where(failed, RESULTS.stalled, RESULTS.max_steps_reached)
+    result = RESULTS.where(done, RESULTS.successful, result)
     result = RESULTS.where(jnp.all(jnp.isfinite(fx)), result, RESULTS.nonfinite)
-    return unravel(x), (norm(fx), width, steps, result)
+    return x, (norm(fx), width, steps, result)
