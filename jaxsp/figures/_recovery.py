@@ -48,7 +48,7 @@ def draw(recovery: Recovery, context: Context) -> tuple[Figure, glm.Thresholds]:
         reached = glm.state_evolution(model, alpha, steps=1)
         return optimal.mean_squared_error, reached.mean_squared_error
 
-    optimal, reached = jax.lax.map(both, alphas, batch_size=8)
+    optimal, reached = jax.jit(jax.vmap(both))(alphas)
     weights, repeats = (600, 4) if context.quick else (3000, 8)
     amp = _experiment.amp_overlaps(
         model, recovery.measured_at, weights, repeats, context,
@@ -57,7 +57,9 @@ def draw(recovery: Recovery, context: Context) -> tuple[Figure, glm.Thresholds]:
 
     figure, ax = _draw.axes(recovery.title, r"$\alpha = n/p$", "mean squared error of the weights")
     ax.plot(alphas, np.asarray(optimal) / rho, color=_draw.BLUE, label="optimal")
-    ax.plot(alphas, np.asarray(reached) / rho, color=_draw.RED, linestyle="--", label="state evolution")
+    ax.plot(
+        alphas, np.asarray(reached) / rho, color=_draw.RED, linestyle="--", label="state evolution"
+    )
     _draw.instances(ax, recovery.measured_at, amp["error"] / rho, f"AMP, p = {weights}", _draw.RED)
     low, high = (float(x) for x in found.hard_phase)
     if np.isfinite(low) and high > low:

@@ -1,6 +1,12 @@
 """Generalised linear models: teacher-student theory at the Bayes optimum, and AMP."""
 
 from .amp import AMPResult as AMPResult, AMPState as AMPState, amp as amp, amp_step as amp_step
+from .capacity import (
+    StorageCapacity as StorageCapacity,
+    StorageEntropy as StorageEntropy,
+    storage_capacity as storage_capacity,
+    storage_entropy as storage_entropy,
+)
 from .model import GLM as GLM
 from .replica import (
     Branches as Branches,

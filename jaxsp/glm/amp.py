@@ -69,7 +69,9 @@ def amp_step(
     every field up to $O(p^{-1/2})$. The two products with $X$ are the whole cost.
     """
     p = state.mean.shape[0]
-    V = jnp.mean(state.variance)
+    # Without noise and with discrete weights V underflows when all of them are found.
+    scale = jnp.mean(state.mean**2 + state.variance)
+    V = jnp.maximum(jnp.mean(state.variance), jnp.finfo(y.dtype).eps * scale)
     omega = _multiply(X, state.mean) - V * state.g
     g, dg = jax.vmap(lambda y, omega: model.channel.denoise(y, omega, V))(y, omega)
     g = damping * state.g + (1 - damping) * g

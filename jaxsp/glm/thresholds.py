@@ -9,7 +9,13 @@ from jaxtyping import Array, Bool, Float
 
 from .._checks import check_number
 from .._types import Scalar, ScalarLike
-from ..numerics import RESULTS, raise_unless_successful, search_bracket, with_implicit_derivative
+from ..numerics import (
+    RESULTS,
+    frozen,
+    raise_unless_successful,
+    search_bracket,
+    with_implicit_derivative,
+)
 from .curve import Curve, log_alpha, scan, value_and_slope
 from .model import GLM
 from .potentials import prepare, weak_information, weight_potential
