@@ -1,10 +1,12 @@
 """Output channels. A channel is one scalar function, `log_partition(y, omega, V)`."""
 
-from ._base import Channel as Channel
-from ._labels import Sign as Sign, SymmetricDoor as SymmetricDoor
-from ._piecewise import (
+from ._activations import (
     AbsoluteValue as AbsoluteValue,
     LeakyReLU as LeakyReLU,
     Linear as Linear,
+    PiecewiseLinear as PiecewiseLinear,
     ReLU as ReLU,
 )
+from ._base import Channel as Channel
+from ._labels import Sign as Sign, SymmetricDoor as SymmetricDoor
+from ._piecewise import AbstractPiecewiseLinear as AbstractPiecewiseLinear

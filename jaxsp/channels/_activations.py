@@ -2,7 +2,6 @@
 
 from typing import ClassVar
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -38,10 +37,12 @@ class AbsoluteValue(AbstractPiecewiseLinear):
     r"""$y = |z| + \sqrt\Delta\,\xi$: real phase retrieval.
 
     Example:
+        Without any knowledge of the field the output tells nothing of its sign:
+
         >>> import jaxsp
-        >>> phase = jaxsp.channels.AbsoluteValue()
-        >>> round(float(phase.log_partition(0.0001, 0.0, 1.0)), 4)    # log(2 / sqrt(2 pi))
-        -0.2258
+        >>> g, dg = jaxsp.channels.AbsoluteValue().denoise(2.0, 0.0, 1.0)
+        >>> round(float(g), 6), round(float(dg), 6)    # 0, y^2 - 1
+        (0.0, 3.0)
     """
 
     noise_variance: ScalarLike = 0.0
@@ -66,9 +67,9 @@ class ReLU(AbstractPiecewiseLinear):
 
     Example:
         >>> import jaxsp
-        >>> relu = jaxsp.channels.ReLU()
-        >>> round(float(relu.log_partition(0.0, 0.0, 1.0)), 6)    # log(1/2)
-        -0.693147
+        >>> g, dg = jaxsp.channels.ReLU().denoise(0.0, 0.0, 1.0)
+        >>> round(float(g), 6), round(float(dg), 6)    # -sqrt(2 / pi), -2 / pi
+        (-0.797885, -0.63662)
     """
 
     noise_variance: ScalarLike = 0.0
@@ -128,14 +129,16 @@ class PiecewiseLinear(AbstractPiecewiseLinear):
         >>> import jax.numpy as jnp, jaxsp
         >>> knots, slopes = jnp.array([-1.0, 1.0]), jnp.array([0.0, 1.0, 0.0])
         >>> tanh = jaxsp.channels.PiecewiseLinear(knots, slopes, offset=-1.0, noise_variance=0.1)
-        >>> [float(y) for y in tanh.activation(jnp.array([-3.0, 0.5, 3.0]))]
+        >>> tanh.activation(jnp.array([-3.0, 0.5, 3.0])).tolist()
         [-1.0, 0.5, 1.0]
     """
 
-    knots: Float[Array, " k-1"]
-    slopes: Float[Array, " k"]
+    knots: Float[Array, " knots"]
+    slopes: Float[Array, " pieces"]
     offset: ScalarLike = 0.0
     noise_variance: ScalarLike = 0.0
+
+    folds: ClassVar[bool] = True
 
     def __check_init__(self):
         knots, slopes = self.knots, self.slopes

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Key
 
 from .._types import Scalar, ScalarLike
 from ..numerics import Rule, gaussian_panels, is_concrete, real_dtype
+from ._panels import layers
 
 
 class Channel(eqx.Module):
@@ -69,8 +70,10 @@ class Channel(eqx.Module):
         return jnp.zeros_like(V)[None], jnp.sqrt(V)[None]
 
     reach: ClassVar[float] = math.inf
-    """How many widths around its landmarks the *uncertainty* of the output extends: finite if the
-    output is certain (to rounding) farther away, as for hard labels."""
+    """Whether the channel is featureless away from its landmarks: math.inf if it is not, and otherwise
+    the number of widths from them beyond which all fields are alike. What is known about the output
+    then no longer depends on the field: it is certain, as for hard labels, or the field moves along a
+    piece of a piecewise linear activation."""
 
     even: ClassVar[bool] = False
     """Whether the mirror image of a field has the mirror image's outputs, so that every expectation
@@ -79,17 +82,17 @@ class Channel(eqx.Module):
     def field_rule(self, m: Scalar, V: Scalar, order: int) -> Rule:
         r"""Quadrature for $\mathbb E_v f(\sqrt m\, v, V)$, $v \sim \mathcal N(0, 1)$, in units of $v$.
 
-        Exact for integrands that vanish where the output is certain; `reach` says where.
+        For functions $f$ of what the channel does to the field: information, entropies and errors. If
+        `reach` is finite they must be constant where all fields are alike.
         """
         scale = jnp.sqrt(jnp.maximum(m, jnp.finfo(m.dtype).tiny))
         centres, widths = self.landmarks(V)
         limit = 1e3
         centres = jnp.clip(centres / scale, -limit, limit)
         widths = jnp.clip(widths / scale, jnp.finfo(m.dtype).tiny, limit)
-        return gaussian_panels(
-            centres, widths, order,
-            reach=self.reach, subdivisions=1 if math.isfinite(self.reach) else 3, even=self.even,
-        )  # fmt: skip
+        if math.isfinite(self.reach):
+            return layers(centres, widths, max(5 * order // 8, 4), even=self.even)
+        return gaussian_panels(centres, widths, order, subdivisions=3, even=self.even)
 
     def denoise(self, y: ScalarLike, omega: ScalarLike, V: ScalarLike) -> tuple[Scalar, Scalar]:
         r"""$g_{\rm out}$ and $\partial_\omega g_{\rm out}$.

@@ -8,8 +8,9 @@ from jaxtyping import Array, Float, Key
 
 from .._checks import check_number
 from .._types import Scalar, ScalarLike
-from ..numerics import log_ndtr, log_ndtr_difference, log_sum_exp
+from ..numerics import Rule, log_ndtr, log_ndtr_difference, log_sum_exp
 from ._base import Channel
+from ._panels import even_layer, mirrored_layer
 
 
 class _HardLabel(Channel):
@@ -17,8 +18,7 @@ class _HardLabel(Channel):
 
     noise_variance: ScalarLike = 0.0
 
-    # Twelve standard deviations from a wall a label is certain to 32 digits.
-    reach: ClassVar[float] = 12.0
+    reach: ClassVar[float] = 8.0
     even: ClassVar[bool] = True
 
     @property
@@ -60,6 +60,11 @@ class Sign(_HardLabel):
         """The decision boundary, as wide as the noise on the field."""
         return jnp.zeros_like(V)[None], self.deviation(V)[None]
 
+    def field_rule(self, m: Scalar, V: Scalar, order: int) -> Rule:
+        """Points in the layer around the decision boundary."""
+        scale = jnp.sqrt(jnp.maximum(m, jnp.finfo(m.dtype).tiny))
+        return even_layer(self.deviation(V) / scale, max(order // 2, 4))
+
     def sample(self, key: Key[Array, ""], z: Float[Array, "*s"]) -> Float[Array, "*s"]:
         """One label for each field."""
         return jnp.where(self.noisy(key, z) >= 0, 1.0, -1.0).astype(z.dtype)
@@ -72,10 +77,10 @@ class SymmetricDoor(_HardLabel):
     The default width gives balanced labels when $\mathbb E w^2 = 1$.
 
     Example:
-        >>> import jaxsp
-        >>> door = jaxsp.channels.SymmetricDoor()
-        >>> round(float(door.log_partition(1.0, 0.0, 1.0)), 6)    # log(1/2)
-        -0.693147
+        >>> import jax, jax.numpy as jnp, jaxsp
+        >>> fields = jnp.array([-2.0, 0.3, 0.7])
+        >>> jaxsp.channels.SymmetricDoor().sample(jax.random.key(0), fields).tolist()
+        [1.0, -1.0, 1.0]
     """
 
     width: ScalarLike = 0.6744897501960817
@@ -96,6 +101,12 @@ class SymmetricDoor(_HardLabel):
         """The middle of the door and its wall."""
         s = self.deviation(V)
         return jnp.stack([jnp.zeros_like(V), jnp.asarray(self.width, V.dtype)]), jnp.stack([s, s])
+
+    def field_rule(self, m: Scalar, V: Scalar, order: int) -> Rule:
+        """Points in the layer around the wall."""
+        scale = jnp.sqrt(jnp.maximum(m, jnp.finfo(m.dtype).tiny))
+        centre = jnp.asarray(self.width, m.dtype) / scale
+        return mirrored_layer(centre, self.deviation(V) / scale, max(5 * order // 8, 4))
 
     def sample(self, key: Key[Array, ""], z: Float[Array, "*s"]) -> Float[Array, "*s"]:
         """One label for each field."""

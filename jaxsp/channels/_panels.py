@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._types import ScalarLike
+from .._types import Scalar
 from ..numerics import Rule, log_normal_density
 from ..numerics._quadrature import _legendre
 
@@ -97,22 +97,29 @@ def layers(
     return Rule(rule.nodes, copies * rule.weights, copies * rule.coarse_weights)
 
 
-def boundary(centre: ScalarLike, width: ScalarLike, intervals: int, dtype) -> Rule:
-    r"""Standard normal measure for even functions that vanish away from a layer at $\pm$ `centre`.
+def even_layer(width: Scalar, intervals: int) -> Rule:
+    r"""Standard normal measure for even functions that vanish away from a layer at the origin.
 
-    The trapezoid rule on the positive axis: the integrand is analytic and decays, or is even, at both
-    ends, so that it converges exponentially.
+    The trapezoid rule on the positive axis: the integrand is analytic, even at one end and zero at
+    the other, so that it converges exponentially.
     """
-    tail = reach(dtype)
-    centre, width = jnp.asarray(centre, dtype), jnp.asarray(width, dtype)
+    tail = reach(width.dtype)
+    index = jnp.arange(intervals + 1)
+    step = jnp.minimum(tail * width, tail) / intervals
+    # An end counts half; every point stands for its mirror image too.
+    weights = step * jnp.where((index == 0) | (index == intervals), 1.0, 2.0).astype(width.dtype)
+    coarse = jnp.where(index % 2 == 0, 2 * weights, 0)
+    return gaussian(Rule(step * index.astype(width.dtype), weights, coarse))
+
+
+def mirrored_layer(centre: Scalar, width: Scalar, points: int) -> Rule:
+    r"""Standard normal measure for even functions that vanish away from layers at $\pm$ `centre`.
+
+    Points on both sides of the centre; each stands for its mirror image too.
+    """
+    tail = reach(width.dtype)
+    centre = jnp.minimum(centre, tail)
     low = jnp.maximum(centre - tail * width, 0)
     high = jnp.minimum(centre + tail * width, tail)
-    low = jnp.minimum(low, high)
-    index = jnp.arange(intervals + 1)
-    step = (high - low) / intervals
-    inner = jnp.where((index == 0) | (index == intervals), 0.5, 1.0).astype(dtype)
-    # Once for each of the two mirror images.
-    weights = 2 * step * inner
-    coarse = jnp.where(index % 2 == 0, 2 * weights, 0)
-    return gaussian(Rule(low + step * index.astype(dtype), weights, coarse))
-
+    rule = gaussian(panels(jnp.stack([low, centre, high]), points))
+    return Rule(rule.nodes, 2 * rule.weights, 2 * rule.coarse_weights)

@@ -65,6 +65,9 @@ class AbstractPiecewiseLinear(Channel):
     flat: ClassVar[tuple[int, ...]] = ()
     """Which pieces are flat; without noise each of them is an atom."""
 
+    folds: ClassVar[bool] = False
+    """Whether pieces of different steepness may have the same image."""
+
     def __post_init__(self):
         noise = self.noise_variance
         self.noiseless = is_concrete(noise) and bool(np.all(np.asarray(noise) == 0))
@@ -166,10 +169,12 @@ class AbstractPiecewiseLinear(Channel):
         lowest = jnp.min(jnp.where(active, low, jnp.inf))
         highest = jnp.max(jnp.where(active, high, -jnp.inf))
         cuts = [jnp.stack([lowest, centres[jnp.argmin(away)], highest]), values]
+        if self.folds:
+            cuts += [jnp.where(active, low, lowest), jnp.where(active, high, highest)]
         if not self.noiseless:
             cuts += [values + part * spill for part in (-1.0, -0.5, 0.5, 1.0)]
         cuts = jnp.sort(jnp.clip(jnp.concatenate(cuts), lowest, highest))
-        rule = panels(cuts, max(9 * order // 16, 4))
+        rule = panels(cuts, max((10 if self.noiseless else 9) * order // 16, 4))
         if not (self.noiseless and self.flat):
             return rule
         atoms = intercepts[jnp.array(self.flat)]
