@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._checks import check_number, check_shape
 from .._types import Count, Scalar, ScalarLike
-from ..numerics import RESULTS, raise_unless_successful, real_dtype
+from ..numerics import RESULTS, numbers_as_arrays, raise_unless_successful, real_dtype
 from .model import GLM
 
 Design = Float[Array, "n p"] | lx.AbstractLinearOperator
@@ -148,9 +148,7 @@ def amp(
     if tolerance is None:
         tolerance = 1e-8 if dtype == jnp.float64 else 1e-4
     check_number("tolerance", tolerance, minimum=0.0, strict=True)
-    model = jax.tree.map(
-        lambda x: jnp.asarray(x, dtype) if isinstance(x, float | int) else x, model
-    )
+    model = numbers_as_arrays(model, dtype)
     numbers = jnp.asarray(damping, dtype), jnp.asarray(tolerance, dtype)
     run = _amp(model, X, y, init, key, teacher, *numbers, max_steps)
     raise_unless_successful(run.result, "amp", throw)

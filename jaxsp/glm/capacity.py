@@ -29,6 +29,7 @@ from ..numerics import (
     integrate,
     inverse_mills,
     log_ndtr,
+    numbers_as_arrays,
     raise_unless_successful,
     real_dtype,
 )
@@ -99,6 +100,7 @@ def storage_entropy(
     check_number("margin", margin)
     _check_prior(prior)
     dtype = real_dtype(alpha, margin)
+    prior = numbers_as_arrays(prior, dtype)
     found = _entropy(prior, jnp.asarray(alpha, dtype), jnp.asarray(margin, dtype))
     raise_unless_successful(found.result, "storage_entropy", throw)
     return found
@@ -127,7 +129,7 @@ def storage_capacity(
     check_number("margin", margin)
     _check_prior(prior)
     margin = jnp.asarray(margin, real_dtype(margin))
-    found = _capacity(prior, margin)
+    found = _capacity(numbers_as_arrays(prior, margin.dtype), margin)
     raise_unless_successful(found.result, "storage_capacity", throw)
     return found
 

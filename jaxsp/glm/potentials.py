@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from .._types import Scalar, ScalarLike
 from ..channels import Channel
-from ..numerics import frozen, integrate, real_dtype
+from ..numerics import frozen, integrate, numbers_as_arrays, real_dtype
 from .model import GLM
 
 
@@ -38,12 +38,9 @@ def prepare(model: GLM, *values: ScalarLike) -> tuple[GLM, tuple[Scalar, ...], i
     """
     dtype = real_dtype(*jax.tree.leaves((model, values)))
 
-    def convert(leaf):
-        is_number = isinstance(leaf, int | float) and not isinstance(leaf, bool)
-        return jnp.asarray(leaf, dtype) if is_number else leaf
-
     order = model.order if model.order is not None else (32 if dtype == jnp.float64 else 16)
-    return jax.tree.map(convert, model), tuple(jnp.asarray(v, dtype) for v in values), order
+    values = tuple(jnp.asarray(v, dtype) for v in values)
+    return numbers_as_arrays(model, dtype), values, order
 
 
 def weight_potential(model: GLM, snr: Scalar, order: int) -> WeightPotential:

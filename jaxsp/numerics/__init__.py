@@ -24,7 +24,11 @@ from ._implicit import (
     implicit_root as implicit_root,
     with_implicit_derivative as with_implicit_derivative,
 )
-from ._loop import frozen as frozen, varying_like as varying_like
+from ._loop import (
+    frozen as frozen,
+    numbers_as_arrays as numbers_as_arrays,
+    varying_like as varying_like,
+)
 from ._quadrature import (
     Rule as Rule,
     gauss_hermite as gauss_hermite,

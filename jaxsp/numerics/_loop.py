@@ -21,6 +21,16 @@ def varying_like(tree: T, probe: Array) -> T:
     return jax.tree.map(lambda x: jnp.where(mark, x, x), tree)
 
 
+def numbers_as_arrays(tree: T, dtype: jnp.dtype) -> T:
+    """`tree` with its Python numbers as arrays, so that another value is not compiled again."""
+
+    def convert(leaf):
+        is_number = isinstance(leaf, int | float) and not isinstance(leaf, bool)
+        return jnp.asarray(leaf, dtype) if is_number else leaf
+
+    return jax.tree.map(convert, tree)
+
+
 def frozen(tree: T) -> T:
     """`tree` with no derivative flowing through its arrays; functions in it are left alone."""
     return jax.tree.map(
