@@ -9,4 +9,11 @@ from ._activations import (
 )
 from ._base import Channel as Channel
 from ._labels import Sign as Sign, SymmetricDoor as SymmetricDoor
+from ._likelihood import (
+    AbstractLikelihood as AbstractLikelihood,
+    Activation as Activation,
+    FromLogLikelihood as FromLogLikelihood,
+    Logistic as Logistic,
+    Poisson as Poisson,
+)
 from ._piecewise import AbstractPiecewiseLinear as AbstractPiecewiseLinear

@@ -79,6 +79,10 @@ class Channel(eqx.Module):
     """Whether the mirror image of a field has the mirror image's outputs, so that every expectation
     is even in the field; the first landmark must then be the origin, and the others positive."""
 
+    integrated: ClassVar[bool] = False
+    """Whether `log_partition` is a quadrature of its own. Fields are then gone through one by one, in
+    little memory, instead of all at once."""
+
     def field_rule(self, m: Scalar, V: Scalar, order: int) -> Rule:
         r"""Quadrature for $\mathbb E_v f(\sqrt m\, v, V)$, $v \sim \mathcal N(0, 1)$, in units of $v$.
 

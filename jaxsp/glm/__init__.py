@@ -16,9 +16,9 @@ from .replica import (
 )
 from .simulate import (
     Instance as Instance,
-    SparseDesign as SparseDesign,
+    StructuredDesign as StructuredDesign,
     sample_instance as sample_instance,
-    sparse_design as sparse_design,
+    structured_design as structured_design,
 )
 from .solution import Solution as Solution
 from .state_evolution import StateEvolution as StateEvolution, state_evolution as state_evolution

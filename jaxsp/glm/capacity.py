@@ -188,23 +188,23 @@ def _log_alpha(prior: Prior, x: Scalar, margin: Scalar) -> Scalar:
     return jnp.log(side.conjugate) - jnp.log(_labels(side.q, side.V, margin)[1])
 
 
-def _range(dtype: jnp.dtype) -> tuple[float, float]:
+def _range(prior: Prior, dtype: jnp.dtype) -> tuple[Scalar, Scalar]:
     """Ends of the curve in x; beyond the upper one V underflows."""
-    return (-30.0, 9.0) if dtype == jnp.float64 else (-14.0, 4.0)
+    low, high = (-30.0, 9.0) if dtype == jnp.float64 else (-14.0, 4.0)
+    high = 2.2 * high if isinstance(prior, Gaussian) else high
+    return jnp.asarray(low, dtype), jnp.asarray(high, dtype)
 
 
 @eqx.filter_jit
 def _entropy(prior: Prior, alpha: Scalar, margin: Scalar) -> StorageEntropy:
-    low, high = _range(alpha.dtype)
-    if isinstance(prior, Gaussian):
-        high = 2.2 * high
+    low, high = _range(prior, alpha.dtype)
     positive = alpha > 0
     target = jnp.log(jnp.where(positive, alpha, 1.0))
     root = bracketed_root(lambda x: _log_alpha(prior, x, margin) - target, low, high)
     side = _weights(prior, root.value)
     energy, information = _labels(side.q, side.V, margin)
     # Few labels: overlaps vanish, and the energetic term is that of independent weights.
-    few = ~positive | (target < _log_alpha(prior, jnp.asarray(low, alpha.dtype), margin))
+    few = ~positive | (target < _log_alpha(prior, low, margin))
     at_start = math.log(2) if isinstance(prior, Rademacher) else 0.0
     entropy = jnp.where(few, at_start + alpha * log_ndtr(-margin), side.entropy + alpha * energy)
     residual = jnp.abs(alpha * information / side.conjugate - 1)
@@ -233,7 +233,7 @@ def _capacity(prior: Prior, margin: Scalar) -> StorageCapacity:
         energy, information = _labels(side.q, side.V, margin)
         return side.entropy + side.conjugate / information * energy
 
-    low, high = _range(margin.dtype)
+    low, high = _range(prior, margin.dtype)
     root = bracketed_root(entropy, low, high)
     side = _weights(prior, root.value)
     capacity = jnp.exp(_log_alpha(prior, root.value, margin))

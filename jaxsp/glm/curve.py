@@ -96,16 +96,27 @@ def scan(model: GLM, dtype: jnp.dtype, order: int) -> Curve:
     dense = model.channel.dimension > 0
     floor = rho * jnp.where(dense, info.eps**0.85, info.tiny**0.45)
 
-    def at(x):
+    def at(x, used):
         V = weight_potential(model, jnp.exp(x), order).error_variance
-        return *value_and_slope(model, x, order), V
+        if not model.channel.integrated:
+            return *value_and_slope(model, x, order), V
+        nowhere = jnp.full_like(x, jnp.nan)
+        value, slope = jax.lax.cond(
+            used & (floor < V),
+            lambda: value_and_slope(model, x, order),
+            lambda: varying_like((nowhere, nowhere), x + V),
+        )
+        return value, slope, V
 
     def evaluate(table, turn):
         on_grid = turn < grid.size // _BATCH
         fresh = jax.lax.dynamic_slice_in_dim(grid, turn * _BATCH, _BATCH)
         x, used = _propose(*_sorted(table)[:3])
         x, used = jnp.where(on_grid, fresh, x), used | on_grid
-        la, s, V = jax.vmap(at)(x)
+        if model.channel.integrated:
+            la, s, V = jax.lax.map(lambda point: at(*point), (x, used))
+        else:
+            la, s, V = jax.vmap(at)(x, used)
         good = used & (floor < V) & jnp.isfinite(la) & jnp.isfinite(s)
         # What cannot be used is put at infinity, where no interval reaches it.
         row = jnp.stack([jnp.where(good, x, jnp.inf), la, s, V])

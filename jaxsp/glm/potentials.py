@@ -22,11 +22,13 @@ class WeightPotential(eqx.Module):
         error_variance: $V = \mathbb E \,\mathrm{Var}(w|y) = \rho - m$, as a sum of positive terms.
         negative_information: $\Psi = \Phi_w - \rho \hat m / 2$, minus the mutual information between
             the weight and its observation.
+        normalisation: total probability of the observation; one, up to the quadrature.
     """
 
     overlap: Scalar
     error_variance: Scalar
     negative_information: Scalar
+    normalisation: Scalar
 
 
 def prepare(model: GLM, *values: ScalarLike) -> tuple[GLM, tuple[Scalar, ...], int]:
@@ -55,7 +57,7 @@ def weight_potential(model: GLM, snr: Scalar, order: int) -> WeightPotential:
         mean, variance = prior.denoise(snr, jnp.sqrt(snr) * y)
         # The evidence of an impossible observation is minus infinity: it weighs nothing.
         information = jnp.where(density > 0, evidence, 0.0) + 0.5
-        return density * mean**2, density * variance, density * information
+        return density * mean**2, density * variance, density * information, density
 
     return WeightPotential(*integrate(at, rule).value)
 
@@ -65,7 +67,9 @@ def weight_potential_from(model: GLM, snr: Scalar, order: int) -> WeightPotentia
     mean, variance = model.prior.moments()
     informed = snr > 0
     at_snr = weight_potential(model, jnp.where(informed, snr, 1.0), order)
-    uninformed = WeightPotential(mean**2, variance, jnp.zeros_like(variance))
+    uninformed = WeightPotential(
+        mean**2, variance, jnp.zeros_like(variance), jnp.ones_like(variance)
+    )
     return jax.tree.map(lambda a, b: jnp.where(informed, a, b), at_snr, uninformed)
 
 
@@ -85,12 +89,14 @@ class OutputPotential(eqx.Module):
         squared_error: $\mathbb E_v \mathrm{Var}(y|\omega)$, the least squared error of a prediction.
         disagreement: $\mathbb E_v \sum_y Z_{\rm out}(y)(1 - Z_{\rm out}(y))$ for labels: how often two
             independent draws from the posterior predict different ones.
+        missing_probability: $\mathbb E_v |1 - \int dy\, Z_{\rm out}|$; zero, up to the quadrature.
     """
 
     information: Scalar
     potential: Scalar
     squared_error: Scalar
     disagreement: Scalar
+    missing_probability: Scalar
 
 
 def output_potential(model: GLM, m: Scalar, V: Scalar, order: int) -> OutputPotential:
@@ -101,6 +107,9 @@ def output_potential(model: GLM, m: Scalar, V: Scalar, order: int) -> OutputPote
     def at_field(v):
         return _at_field(model.channel, field_scale(m) * v, V, order)
 
+    if model.channel.integrated:
+        values = jax.lax.map(at_field, rule.nodes)
+        return OutputPotential(*(jnp.dot(rule.weights, value) for value in values))
     return OutputPotential(*integrate(at_field, rule).value)
 
 
@@ -121,7 +130,9 @@ def _at_field(channel: Channel, omega: Scalar, V: Scalar, order: int) -> tuple[S
     else:
         # Summed over pairs: one minus a probability close to one would cancel.
         disagreement = 2 * jnp.sum(jnp.tril(weight[:, None] * weight[None, :], -1))
-    return jnp.sum(weight * g**2), jnp.sum(weight * log_z), variance, disagreement
+    information, potential = jnp.sum(weight * g**2), jnp.sum(weight * log_z)
+    missing = jnp.abs(1 - jnp.sum(weight))
+    return information, potential, variance, disagreement, missing
 
 
 def weak_information(model: GLM, order: int) -> tuple[Scalar, Scalar]:

@@ -36,7 +36,7 @@ class Solution(eqx.Module):
         result: `RESULTS.successful`, or why these numbers are not to be trusted.
         residual: relative violation of the fixed-point equation, $|\hat m / (\alpha F) - 1|$.
         quadrature_error: relative change of $\alpha(\hat m)$ when each panel gets half as many points
-            again.
+            again, plus what the probabilities of observations and outputs lack of one.
     """
 
     overlap: Float[Array, "..."]
@@ -117,7 +117,8 @@ def solution_at(
     implied = alpha * state.output.information
     ratio = state.snr / jnp.where(implied > 0, implied, 1.0)
     residual = jnp.where(regular, jnp.abs(ratio - 1), 0.0)
-    quadrature_error = jnp.where(regular, _refinement(model, state, order), 0.0)
+    missing = jnp.abs(1 - state.weight.normalisation) + state.output.missing_probability
+    quadrature_error = jnp.where(regular, _refinement(model, state, order) + missing, 0.0)
     residual, quadrature_error = jax.lax.stop_gradient((residual, quadrature_error))
     result = RESULTS.where(
         jnp.isfinite(m + V) & ~jnp.isnan(f), RESULTS.successful, RESULTS.nonfinite

@@ -200,8 +200,10 @@ def _equal_free_entropies(
     inside = 1e3 * epsilon
     low = jnp.where(jnp.isfinite(low), low, high) * (1 + inside) + epsilon
     high = jnp.where(jnp.isfinite(high), high, 1.0) * (1 - inside)
-    ends = jnp.stack([low, high])
-    root = search_bracket(gap, low, high, *jax.lax.map(gap, ends), xtol=4 * epsilon * high)
+    # The signs at the ends are known (only one of the branches is there); were they not as they
+    # should be, the search would end at an end. Each evaluation written out is compiled on its own.
+    far = jnp.full_like(high, 1e3)
+    root = search_bracket(gap, low, high, -far, far, xtol=4 * epsilon * high)
     _, found, above, below = best(root.value)
 
     def difference(alpha):
@@ -212,7 +214,10 @@ def _equal_free_entropies(
 
         return entropy(above) - entropy(below)
 
-    return with_implicit_derivative(difference, root.value), root.result
+    margin = 64 * epsilon * high
+    at_end = (root.value - low < margin) | (high - root.value < margin)
+    result = RESULTS.where(at_end, RESULTS.not_bracketed, root.result)
+    return with_implicit_derivative(difference, root.value), result
 
 
 class CriticalPoint(eqx.Module):

@@ -166,7 +166,7 @@ def test_a_million_weights():
     model = glm.GLM(priors.Rademacher(), channels.Sign(noise_variance=0.5))
     p = 1_000_000
     key, design = jax.random.split(jax.random.key(0))
-    X = glm.sparse_design(p, p, entries=32, key=design, dtype=jnp.float32)
+    X = glm.structured_design(p, p, key=design, dtype=jnp.float32)
     data = glm.sample_instance(model, weights=p, samples=p, key=key, design=X, dtype=jnp.float32)
     run = glm.amp(model, X, data.y, teacher=data.weights)
     expected = glm.bayes_optimal(model, 1.0).overlap

@@ -1,4 +1,4 @@
-"""Random instances and the sparse design."""
+"""Random instances and the structured design."""
 
 import jax
 import jax.numpy as jnp
@@ -27,26 +27,34 @@ def test_same_key_same_instance():
     np.testing.assert_array_equal(one.X, two.X)
 
 
-def test_sparse_design_is_its_matrix():
-    X = glm.sparse_design(40, 60, entries=8, key=jax.random.key(1))
+@pytest.mark.parametrize(("weights", "samples"), [(40, 60), (61, 30), (32, 32)])
+def test_structured_design_is_its_matrix(weights, samples):
+    X = glm.structured_design(weights, samples, key=jax.random.key(1))
     matrix = X.as_matrix()
-    assert matrix.shape == (60, 40)
-    a, g = jnp.arange(40.0), jnp.arange(60.0)
-    np.testing.assert_allclose(X.mv(a), matrix @ a, atol=1e-12)
-    np.testing.assert_allclose(X.T.mv(g), matrix.T @ g, atol=1e-12)
+    assert matrix.shape == (samples, weights)
+    a, g = jnp.arange(float(weights)), jnp.arange(float(samples))
+    np.testing.assert_allclose(X.mv(a), matrix @ a, atol=1e-11)
+    np.testing.assert_allclose(X.T.mv(g), matrix.T @ g, atol=1e-11)
     np.testing.assert_allclose(lx.materialise(X).as_matrix(), matrix)
-    assert X.T.in_size() == 60
+    assert X.T.in_size() == samples
+    # The mean square of a row is one, as that of p entries of variance 1/p.
+    np.testing.assert_allclose(jnp.sum(matrix**2) / samples, 1.0, rtol=1e-12)
 
 
-def test_sparse_rows_are_normalised():
-    X = glm.sparse_design(2000, 500, entries=64, key=jax.random.key(1))
-    fields = X.mv(jnp.ones(2000))
-    assert abs(float(jnp.var(fields)) - 1) < 5 * np.sqrt(2 / 500)
+@pytest.mark.parametrize("ratio", [0.5, 1.0, 2.0])
+def test_structured_design_has_the_gaussian_spectrum(ratio):
+    """Moments of X^T X / p against those of the Marchenko-Pastur law, 1, 1 + 1/r, ..."""
+    p = 512
+    X = glm.structured_design(p, int(ratio * p), key=jax.random.key(2)).as_matrix()
+    gram = X.T @ X
+    moments = [jnp.trace(jnp.linalg.matrix_power(gram, k)) / p for k in (1, 2, 3)]
+    a = ratio
+    np.testing.assert_allclose(moments, [a, a + a**2, a + 3 * a**2 + a**3], rtol=5e-3)
 
 
 def test_bad_sizes():
     with pytest.raises(ValueError, match="Argument `weights`"):
         glm.sample_instance(MODEL, weights=0, samples=3, key=jax.random.key(0))
-    X = glm.sparse_design(40, 60, key=jax.random.key(1))
-    with pytest.raises(ValueError, match="Argument `design` must have 50 rows"):
+    X = glm.structured_design(40, 60, key=jax.random.key(1))
+    with pytest.raises(ValueError, match="Argument `design` must have shape \\(50, 40\\)"):
         glm.sample_instance(MODEL, weights=40, samples=50, key=jax.random.key(0), design=X)
