@@ -87,4 +87,5 @@ def spherical_perceptron_error_variance(alpha: float) -> float:
         V = np.exp(log_v)
         return np.log((1 - V) / V) - np.log(alpha * _sign_information(V))
 
-    return float(np.exp(optimize.brentq(gap, np.log(1e-9), np.log(1 - 1e-4), xtol=1e-15)))
+    root = optimize.root_scalar(gap, bracket=(np.log(1e-9), np.log(1 - 1e-4)), xtol=1e-15).root
+    return float(np.exp(root))

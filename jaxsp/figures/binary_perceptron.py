@@ -89,7 +89,9 @@ def _rows(model, transition, spinodal, measured_at, amp_errors) -> list[Row]:
                     -float(np.log(2)), 0.0, "minus the entropy of binary weights"))  # fmt: skip
     for alpha in (1.2, 1.65):
         errors = amp_errors[:, measured_at.index(alpha)]
-        expected = float(glm.state_evolution(model, alpha, steps=1).classification_error)
+        expected = float(
+            np.asarray(glm.state_evolution(model, alpha, steps=1).classification_error)
+        )
         rows.append(Row(f"{NAME}/AMP's error at alpha = {alpha:g}", float(errors.mean()),
                         5 * _experiment.standard_error(errors) + 1e-6, expected, 1e-9,
                         "state evolution; five standard errors over instances"))  # fmt: skip

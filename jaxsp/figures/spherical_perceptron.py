@@ -27,8 +27,16 @@ def make(context: Context) -> Figure:
     figure, ax = _draw.axes(
         "Spherical perceptron", r"$\alpha = n/p$", "probability of a wrong label"
     )
-    ax.plot(alphas, theory.gibbs_error, color=_draw.GREY, linestyle="--", label="Gibbs student")
-    ax.plot(alphas, theory.classification_error, color=_draw.BLUE, label="Bayes-optimal")
+    ax.plot(
+        alphas,
+        np.asarray(theory.gibbs_error),
+        color=_draw.GREY,
+        linestyle="--",
+        label="Gibbs student",
+    )
+    ax.plot(
+        alphas, np.asarray(theory.classification_error), color=_draw.BLUE, label="Bayes-optimal"
+    )
     _draw.instances(ax, measured_at, amp_errors, f"AMP, p = {weights}", _draw.BLUE)
     label = f"logistic regression, p = {weights // 2}"
     _draw.instances(ax, measured_at, logistic, label, _draw.RED, marker="s")
@@ -81,12 +89,12 @@ def _rows(model: glm.GLM, measured_at: list[float], amp_errors: np.ndarray) -> l
                         "Gyorgyi and Tishby 1990; Opper and Haussler 1991"))  # fmt: skip
     for alpha in (2.0, 50.0):
         V = _reference.spherical_perceptron_error_variance(alpha)
-        value = float(glm.bayes_optimal(model, alpha).gibbs_error)
+        value = float(np.asarray(glm.bayes_optimal(model, alpha).gibbs_error))
         expected = 2 * np.arcsin(np.sqrt(V / 2)) / np.pi
         rows.append(Row(f"{NAME}/Gibbs error at alpha = {alpha:g}", value, 1e-10 * value, expected,
                         1e-9 * expected, "scipy quadrature and brentq"))  # fmt: skip
     column = measured_at.index(2.0)
-    expected = float(glm.bayes_optimal(model, 2.0).classification_error)
+    expected = float(np.asarray(glm.bayes_optimal(model, 2.0).classification_error))
     errors = amp_errors[:, column]
     rows.append(Row(f"{NAME}/AMP's error at alpha = 2", float(errors.mean()),
                     5 * _experiment.standard_error(errors), expected, 1e-9,

@@ -111,7 +111,7 @@ def graded_panels(
     upper: ScalarLike,
     order: int = 32,
     *,
-    reach: float = math.inf,
+    reach: Float[Array, " k"] | None = None,
     subdivisions: int = 1,
     even: bool = False,
 ) -> Rule:
@@ -130,8 +130,8 @@ def graded_panels(
         lower: lower end of the interval; landmarks outside of the interval are moved to its ends.
         upper: upper end of the interval.
         order: Gauss-Legendre points on each of the `2 k` pieces (on each subdivision of them).
-        reach: leave out what is farther from its landmark than this many widths, for integrands
-            that vanish between their layers.
+        reach: the distance from each landmark beyond which the integrand vanishes and is left out;
+            None if it does not vanish.
         even: the integrand and the landmarks are mirror images of themselves, of which the origin,
             first of the landmarks, and the positive ones are given: integrate there, and double.
         subdivisions: 1, or 3 to give the layer, the bulk and the range between them points of
@@ -140,23 +140,22 @@ def graded_panels(
     dtype = real_dtype(landmarks, widths, lower, upper)
     lower, upper = jnp.asarray(lower, dtype), jnp.asarray(upper, dtype)
     centres = jnp.clip(jnp.asarray(landmarks, dtype), lower, upper)
-    # One sort of pairs: a gather by sorted indices does not pass on a mesh with explicit axes.
-    pairs = jnp.broadcast_arrays(centres, jnp.asarray(widths, dtype))
-    centres, widths = jax.lax.sort(pairs, num_keys=1)
+    # One sort of them all: a gather by sorted indices does not pass on a mesh with explicit axes.
+    limits = jnp.full_like(centres, math.inf) if reach is None else jnp.asarray(reach, dtype)
+    columns = jnp.broadcast_arrays(centres, jnp.asarray(widths, dtype), limits)
+    centres, widths, limits = jax.lax.sort(columns, num_keys=1)
     # A wide feature next to a narrow one is resolved as finely as the narrow one's tail is there.
     distance = jnp.abs(centres[:, None] - centres[None, :])
     widths = jnp.min(widths[None, :] + distance, axis=1)
     middle = 0.5 * (centres[1:] + centres[:-1])
-    reach_down = centres - jnp.concatenate([lower[None], middle])
-    reach_up = jnp.concatenate([middle, upper[None]]) - centres
-    if not math.isinf(reach):
-        reach_down, reach_up = (jnp.minimum(r, reach * widths) for r in (reach_down, reach_up))
+    reach_down = jnp.minimum(centres - jnp.concatenate([lower[None], middle]), limits)
+    reach_up = jnp.minimum(jnp.concatenate([middle, upper[None]]) - centres, limits)
     unit, weight, coarse = (jnp.asarray(a, dtype) for a in _legendre(order))
     half = 0.5 * (1 + unit)
 
-    def pieces(first, reach, sign):
+    def pieces(first, extent, sign):
         centre, width = centres[first:, None], widths[first:, None]
-        end = jnp.arcsinh(reach[first:, None] / width)
+        end = jnp.arcsinh(extent[first:, None] / width)
         margin = jnp.minimum(end / subdivisions, 3.5)
         cuts = {1: [0 * end, end], 3: [0 * end, margin, end - margin, end]}[subdivisions]
         rules = []
@@ -180,7 +179,6 @@ def gaussian_panels(
     widths: Float[Array, " k"],
     order: int = 32,
     *,
-    reach: float = math.inf,
     subdivisions: int = 1,
     even: bool = False,
 ) -> Rule:
@@ -202,7 +200,7 @@ def gaussian_panels(
         landmarks = jnp.append(jnp.asarray(landmarks, dtype), jnp.zeros(1, dtype))
         widths = jnp.append(jnp.asarray(widths, dtype), jnp.ones(1, dtype))
     rule = graded_panels(
-        landmarks, widths, -tail, tail, order, reach=reach, subdivisions=subdivisions, even=even
+        landmarks, widths, -tail, tail, order, subdivisions=subdivisions, even=even
     )
     density = jnp.exp(log_normal_density(rule.nodes, jnp.ones_like(rule.nodes)))
     return Rule(rule.nodes, density * rule.weights, density * rule.coarse_weights)

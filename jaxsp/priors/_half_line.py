@@ -30,24 +30,29 @@ class HalfLine(eqx.Module):
     sign: int = eqx.field(static=True)
 
 
-def _log_integral(rate: Scalar, curvature: Scalar) -> Scalar:
-    r"""$\log \int_0^\infty \exp(-\lambda w - \kappa w^2 / 2)\, dw$ for $\kappa \ge 0$.
+def _log_integral(
+    rate: Scalar, curvature: Scalar, offset: ScalarLike = 0.0, exponent: Scalar | None = None
+) -> Scalar:
+    r"""$\log \int_0^\infty \exp(-\lambda w - \kappa w^2 / 2)\, dw - {}$`offset` for $\kappa \ge 0$.
 
     Two forms of the same: $\log[\sqrt{2\pi/\kappa}\, e^{u^2/2} \Phi(-u)]$ with $u = \lambda/\sqrt\kappa$,
     and, where $u$ is large (in the limit of no curvature above all), the series of the Mills ratio,
     $-\log\lambda + \log(1 - \epsilon + 3\epsilon^2 - \dots)$ with $\epsilon = \kappa/\lambda^2$.
+    Give `exponent`, $u^2/2 - {}$`offset`, where the difference of the two cancels.
     """
     threshold = 1e-3 if rate.dtype == jnp.float64 else 1e-2
     series = (rate > 0) & (curvature < threshold * rate * rate)
     kappa = jnp.where(series, 1.0, curvature)
     u = jnp.where(series, 0.0, rate) / jnp.sqrt(kappa)
-    direct = log_ndtr(-u) + 0.5 * u * u + 0.5 * jnp.log(2 * jnp.pi / kappa)
+    if exponent is None:
+        exponent = 0.5 * u * u - offset
+    direct = log_ndtr(-u) + exponent + 0.5 * jnp.log(2 * jnp.pi / kappa)
     safe = jnp.where(series, rate, 1.0)
     e = jnp.where(series, curvature, 0.0) / (safe * safe)
     tail = 1.0
     for odd in (11, 9, 7, 5, 3, 1):
         tail = 1 - odd * e * tail
-    return jnp.where(series, jnp.log(tail) - jnp.log(safe), direct)
+    return jnp.where(series, jnp.log(tail) - jnp.log(safe) - offset, direct)
 
 
 class AbstractHalfLine(Prior):
@@ -68,8 +73,22 @@ class AbstractHalfLine(Prior):
             tilted = _log_integral(piece.rate - piece.sign * b, piece.curvature + A)
             return jnp.log(piece.weight) + tilted - _log_integral(piece.rate, piece.curvature)
 
-        terms = tuple(term(piece) for piece in self.pieces())
-        return terms[0] if len(terms) == 1 else log_sum_exp(terms)
+        return log_sum_exp(tuple(map(term, self.pieces())))
+
+    def log_evidence(self, snr: Scalar, observation: Scalar) -> Scalar:
+        """The same with the square completed, so that nothing cancels at large snr."""
+        root = jnp.sqrt(snr)
+
+        def term(piece):
+            field, curvature = piece.sign * root * observation, piece.curvature + snr
+            cross = piece.rate**2 - 2 * piece.rate * field - piece.curvature * observation**2
+            safe = jnp.maximum(curvature, jnp.finfo(curvature.dtype).tiny)
+            tilted = _log_integral(
+                piece.rate - field, curvature, 0.5 * observation**2, 0.5 * cross / safe
+            )
+            return jnp.log(piece.weight) + tilted - _log_integral(piece.rate, piece.curvature)
+
+        return log_sum_exp(tuple(map(term, self.pieces())))
 
     def observation_rule(self, snr: Scalar, order: int) -> Rule:
         """Panels around the edge of the half-line and the bulk of the weights."""

@@ -110,9 +110,7 @@ class FromLogDensity(Prior):
         """Independent draws, by inverting the distribution function on a fine grid."""
         low, high = self.support
         cuts = sorted({low, high, *self.breakpoints})
-        grid = jnp.concatenate(
-            [jnp.linspace(a, b, 2049) for a, b in itertools.pairwise(cuts)]
-        )
+        grid = jnp.concatenate([jnp.linspace(a, b, 2049) for a, b in itertools.pairwise(cuts)])
         middle = 0.5 * (grid[1:] + grid[:-1])
         log_p = jax.vmap(self.log_density)(middle)
         mass = jnp.exp(log_p - jnp.max(log_p)) * (grid[1:] - grid[:-1])

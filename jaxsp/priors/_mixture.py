@@ -1,6 +1,7 @@
 """Priors that are mixtures of Gaussians and atoms: one implementation, several names."""
 
 import abc
+import math
 
 import equinox as eqx
 import jax
@@ -14,6 +15,22 @@ from ..numerics._quadrature import TAIL
 from ._base import Prior
 
 _Components = tuple[Float[Array, " k"], Float[Array, " k"], Float[Array, " k"]]
+
+
+def _atoms_rule(atoms, boundaries, farther, widths, lower, upper, order, even=False) -> Rule:
+    """Panels around atoms (noise of width one) and around the boundaries between neighbours.
+
+    A boundary's layer falls off like an exponential, and can be cut after 80 of its widths, unless the
+    noise of the atoms beside it (the farther one at the distance `farther`) does not fill the rest.
+    """
+    tail = TAIL[real_dtype(atoms)]
+    isolated = 0.5 * farther > tail
+    reach = jnp.where(isolated, 80 * widths, math.inf)
+    return graded_panels(
+        jnp.concatenate([boundaries, atoms]),
+        jnp.concatenate([widths, jnp.ones_like(atoms)]),
+        lower, upper, order, reach=jnp.concatenate([reach, jnp.full_like(atoms, tail)]), even=even,
+    )  # fmt: skip
 
 
 class AbstractMixture(Prior):
@@ -58,17 +75,17 @@ class AbstractMixture(Prior):
         safe = jnp.maximum(gaps, 1e-3)
         shift = jnp.clip((log_weights[:-1] - log_weights[1:]) / safe, -tail, tail)
         boundaries = 0.5 * (sorted_means[1:] + sorted_means[:-1]) + shift
+        layers = jnp.minimum(1 / safe, 1.0)
+        if self._atoms_alone:
+            farther = 0.5 * gaps + jnp.abs(shift)
+            return _atoms_rule(root * means, boundaries, farther, layers, lower, upper, order)
         landmarks = jnp.concatenate([root * means, boundaries])
-        noise = jnp.ones_like(widths)
-        layers = jnp.concatenate([noise, jnp.minimum(1 / safe, 1.0)])
-        return graded_panels(
-            landmarks, layers, lower, upper, order, subdivisions=self._subdivisions
-        )
+        layers = jnp.concatenate([jnp.ones_like(widths), layers])
+        return graded_panels(landmarks, layers, lower, upper, order, subdivisions=3)
 
     @property
-    def _subdivisions(self) -> int:
-        """Atoms alone have no scale between the noise and their distance."""
-        return 3
+    def _atoms_alone(self) -> bool:
+        return False
 
     def dimension(self) -> Scalar:
         """Total weight of the components that are not atoms."""
@@ -145,13 +162,15 @@ class Rademacher(AbstractMixture):
             return super().observation_rule(snr, order)
         root = jnp.sqrt(snr)
         tail = root + TAIL[real_dtype(snr)]
-        widths = jnp.stack([1 / jnp.maximum(2 * root, 1.0), jnp.ones_like(root)])
-        landmarks = jnp.stack([jnp.zeros_like(root), root])
-        return graded_panels(landmarks, widths, -tail, tail, order, even=True)
+        width = 1 / jnp.maximum(2 * root, 1.0)
+        origin = jnp.zeros_like(root)
+        return _atoms_rule(
+            root[None], origin[None], root[None], width[None], -tail, tail, order, even=True
+        )
 
     @property
-    def _subdivisions(self) -> int:
-        return 1
+    def _atoms_alone(self) -> bool:
+        return True
 
 
 class GaussBernoulli(AbstractMixture):
@@ -231,8 +250,8 @@ class Discrete(AbstractMixture):
         return self.weights, self.values, jnp.zeros_like(self.values)
 
     @property
-    def _subdivisions(self) -> int:
-        return 1
+    def _atoms_alone(self) -> bool:
+        return True
 
 
 class GaussianMixture(AbstractMixture):
