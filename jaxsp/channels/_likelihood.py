@@ -48,7 +48,7 @@ class AbstractLikelihood(Channel):
         r"""$\log P_{\rm out}(y|z)$ of one output, normalised over the outputs."""
 
     @property
-    def field_breakpoints(self) -> tuple[float, ...]:
+    def field_breakpoints(self) -> tuple[float | int, ...]:
         """The fields at which the likelihood has a kink or a step."""
         return ()
 
@@ -218,7 +218,7 @@ class Poisson(AbstractLogConcave):
         widths = jnp.stack(
             [jnp.asarray(4 * window, omega.dtype), jnp.sqrt(mean + V * mean**2 + 16 * window**2)]
         )
-        tail = graded_panels(centres, widths, 0.0, highest, order)
+        tail = graded_panels(centres, widths, 0.0, highest, 3 * order // 2)
         by_ones = 1 - share(counts)
         tail_share = share(tail.nodes)
         tail = Rule(tail.nodes, tail.weights * tail_share, tail.coarse_weights * tail_share)
@@ -252,8 +252,9 @@ class Activation(AbstractLikelihood):
         noise_variance: $\Delta > 0$.
         breakpoints: where $\varphi$ has kinks or steps.
         points: number of points of the quadratures over the field and the output. The noise is the
-            scale that they must resolve; the default is $40 / \sqrt\Delta$, between 64 and 1024, and
-            256 if the noise variance is traced.
+            scale that they must resolve; the default is $40\, |\varphi'| / \sqrt\Delta$ with the largest
+            slope between fields of -5 and 5 (at least one), between 64 and 1024, and 256 if noise
+            variance or activation are traced.
 
     Example:
         >>> import jax.numpy as jnp, jaxsp
@@ -265,20 +266,26 @@ class Activation(AbstractLikelihood):
 
     function: Callable[[Scalar], Scalar]
     noise_variance: ScalarLike
-    breakpoints: tuple[float, ...] = eqx.field(static=True, default=())
+    breakpoints: tuple[float | int, ...] = eqx.field(static=True, default=())
     points: int = eqx.field(static=True, default=0)
 
     def __post_init__(self):
         check_number("noise_variance", self.noise_variance, minimum=0.0, strict=True)
         _check_features(self.breakpoints, self.points)
         if self.points == 0:
-            noise = self.noise_variance
-            known = is_concrete(noise) and np.ndim(noise) == 0
-            needed = math.ceil(40 / math.sqrt(float(noise))) if known else 256
-            self.points = min(max(needed, 64), 1024)
+            self.points = self._points_needed()
+
+    def _points_needed(self) -> int:
+        noise = self.noise_variance
+        if not is_concrete((self.function, noise)) or np.ndim(noise) > 0:
+            return 256
+        with jax.ensure_compile_time_eval():
+            image = jax.vmap(self.function)(jnp.linspace(-5.0, 5.0, 201))
+            slope = float(jnp.max(jnp.abs(jnp.diff(image)))) / 0.05
+        return int(np.clip(math.ceil(40 * max(slope, 1.0) / math.sqrt(float(noise))), 64, 1024))
 
     @property
-    def field_breakpoints(self) -> tuple[float, ...]:
+    def field_breakpoints(self) -> tuple[float | int, ...]:
         """Where the activation has kinks or steps."""
         return self.breakpoints
 
@@ -328,9 +335,9 @@ class FromLogLikelihood(AbstractLikelihood):
     """
 
     function: Callable[[Scalar, Scalar], Scalar]
-    values: tuple[float, ...] | None = eqx.field(static=True, default=None)
-    support: tuple[float, float] | None = eqx.field(static=True, default=None)
-    breakpoints: tuple[float, ...] = eqx.field(static=True, default=())
+    values: tuple[float | int, ...] | None = eqx.field(static=True, default=None)
+    support: tuple[float | int, float | int] | None = eqx.field(static=True, default=None)
+    breakpoints: tuple[float | int, ...] = eqx.field(static=True, default=())
     points: int = eqx.field(static=True, default=128)
     output_points: int = eqx.field(static=True, default=256)
 
@@ -377,7 +384,7 @@ class FromLogLikelihood(AbstractLikelihood):
         return None if self.values is None else jnp.asarray(self.values, float)
 
     @property
-    def field_breakpoints(self) -> tuple[float, ...]:
+    def field_breakpoints(self) -> tuple[float | int, ...]:
         """Fields at which the likelihood has kinks or steps."""
         return self.breakpoints
 
@@ -421,7 +428,7 @@ class FromLogLikelihood(AbstractLikelihood):
             check_number("y", y, minimum=self.support[0], maximum=self.support[1])
 
 
-def _check_features(breakpoints: tuple[float, ...], points: int) -> None:
+def _check_features(breakpoints: tuple[float | int, ...], points: int) -> None:
     if points < 0:
         raise ValueError(f"Argument `points` must be positive, but is {points}.")
     if not all(math.isfinite(point) for point in breakpoints):

@@ -160,7 +160,7 @@ def bayes_optimal(model: GLM, alpha: ScalarLike, *, throw: bool = True) -> Solut
         >>> model = glm.GLM(priors.Gaussian(), channels.Sign())
         >>> solution = glm.bayes_optimal(model, 2.0)
         >>> print(f"{solution.overlap:.4f}")
-        0.6787
+        0.7283
     """
     check_number("alpha", alpha, minimum=0.0)
     model, (alpha,), order = prepare(model, alpha)

@@ -62,7 +62,7 @@ def state_evolution(
         >>> model = glm.GLM(priors.Rademacher(), channels.Sign())
         >>> se = glm.state_evolution(model, 1.4)
         >>> print(f"{se.overlap:.4f}", int(se.iterations) < 100)
-        0.7876 True
+        0.7897 True
     """
     check_number("alpha", alpha, minimum=0.0)
     if isinstance(init, str):

@@ -92,8 +92,8 @@ def thresholds(model: GLM, *, throw: bool = True) -> Thresholds:
         >>> print(glm.thresholds(glm.GLM(priors.Rademacher(), channels.Sign())))
         thresholds
           weak recovery: does not exist
-          algorithmic: 1.492631823
-          information theoretic: 1.244916...
+          algorithmic: 1.492631818
+          information theoretic: 1.24468399
           informative spinodal: does not exist
     """
     model, _, order = prepare(model)

@@ -38,8 +38,8 @@ class FromLogDensity(Prior):
     """
 
     log_density: Callable[[Scalar], Scalar]
-    support: tuple[float, float] = eqx.field(static=True)
-    breakpoints: tuple[float, ...] = eqx.field(static=True, default=())
+    support: tuple[float | int, float | int] = eqx.field(static=True)
+    breakpoints: tuple[float | int, ...] = eqx.field(static=True, default=())
     points: int = eqx.field(static=True, default=16)
 
     def __check_init__(self):
