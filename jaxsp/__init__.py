@@ -5,10 +5,16 @@ it: learning curves, free entropies and thresholds can be jitted, vmapped, shard
 differentiated.
 
 The systems are `jaxsp.glm` (generalised linear models); the ingredients that they are made of are
-`jaxsp.priors` and `jaxsp.channels`; what they stand on is `jaxsp.numerics`.
+`jaxsp.priors`, `jaxsp.channels` and `jaxsp.mixtures`; what they stand on is `jaxsp.numerics`.
 """
 
-from . import channels as channels, glm as glm, numerics as numerics, priors as priors
+from . import (
+    channels as channels,
+    glm as glm,
+    mixtures as mixtures,
+    numerics as numerics,
+    priors as priors,
+)
 from .numerics import RESULTS as RESULTS, SolverError as SolverError
 
 __version__ = "0.1.0"
