@@ -89,3 +89,141 @@ def spherical_perceptron_error_variance(alpha: float) -> float:
 
     root = optimize.root_scalar(gap, bracket=(np.log(1e-9), np.log(1 - 1e-4)), xtol=1e-15).root
     return float(np.exp(root))
+
+
+def _peak(alpha, low: float, high: float) -> float:
+    """Height of the maximum of alpha(log snr) in an interval: an algorithmic threshold."""
+    found = optimize.minimize_scalar(
+        lambda x: -alpha(x), bounds=(low, high), method="bounded", options={"xatol": 1e-7}
+    )
+    return float(-found.fun)
+
+
+def _panels(cuts, points: int = 40) -> tuple[np.ndarray, np.ndarray]:
+    """Gauss-Legendre points between neighbouring cuts, with their weights."""
+    unit, weight = np.polynomial.legendre.leggauss(points)
+    cuts = np.asarray(cuts, float)
+    half = 0.5 * np.diff(cuts)[:, None]
+    return (cuts[:-1, None] + half * (1 + unit)).ravel(), (half * weight).ravel()
+
+
+def _normal(z: np.ndarray, variance: float = 1.0) -> np.ndarray:
+    return np.exp(-0.5 * z * z / variance) / np.sqrt(2 * np.pi * variance)
+
+
+def phase_retrieval_spinodal() -> float:
+    r"""Algorithmic threshold of noiseless phase retrieval with Gaussian weights.
+
+    $F = \mathbb E (y \tanh(y \omega / V) - \omega)^2 / V^2$ with $y = |\omega + \sqrt V u|$, and
+    $V = 1 / (1 + \hat m)$.
+    """
+    u, du = _panels(np.linspace(-9, 9, 37))
+
+    def alpha(x):
+        V = 1 / (1 + np.exp(x))
+        deviation, scale = np.sqrt(V), np.sqrt(1 - V)
+        layer = np.minimum(deviation / scale * np.array([0, 0.5, 1, 2, 4, 8, 16, 32]), 9)
+        v, dv = _panels(np.unique(np.append(layer, 9)))
+        omega = scale * v[:, None]
+        z = omega + deviation * u
+        g = (z * np.tanh(z * omega / V) - omega) / V
+        information = 2 * (dv * _normal(v)) @ (g * g) @ (du * _normal(u))
+        return np.exp(x) / information
+
+    return _peak(alpha, 1.0, 4.0)
+
+
+def sparse_relu_spinodal(sparsity: float) -> float:
+    r"""Algorithmic threshold of noiseless ReLU outputs and Gauss-Bernoulli weights.
+
+    A positive output gives its field, $g = u / \sqrt V$; a zero gives its sign. With
+    $t = \omega / \sqrt V$,
+    $V F = \mathbb E_\omega [\Phi(t) - t \phi(t) + \phi(t)^2 / \Phi(-t)]$.
+    """
+
+    def alpha(x):
+        V = _gauss_bernoulli_error(np.exp(x), sparsity)
+        spread = np.sqrt(sparsity / V - 1)
+        layer = np.array([0, 1, 2, 4, 8, 16, 38])
+        t, dt = _panels(np.unique(np.clip(np.append(-layer, layer), -9 * spread, 9 * spread)))
+        zero = np.exp(-t * t - special.log_ndtr(-t)) / (2 * np.pi)
+        inside = special.ndtr(t) - t * _normal(t) + zero
+        # Beyond the layer the output tells all or nothing.
+        information = dt @ (inside * _normal(t, spread**2)) + special.ndtr(-layer[-1] / spread)
+        return np.exp(x) * V / information
+
+    return _peak(alpha, np.log(2.0), np.log(2000.0))
+
+
+def _gauss_bernoulli_error(snr: float, sparsity: float) -> float:
+    """Mean posterior variance of one weight, with the observation as variable of integration."""
+    spread = np.sqrt(1 + snr)
+    y, dy = _panels(np.append(np.linspace(0, 10, 41), 10 + np.linspace(0, 1, 41)[1:] * 9 * spread))
+    on, off = sparsity * _normal(y, spread**2), (1 - sparsity) * _normal(y)
+    mean = np.sqrt(snr) * y / (1 + snr)
+    total = on + off
+    # P(on) variance + P(on) P(off) mean^2
+    return float(2 * dy @ (on / (1 + snr) + on * off / total * mean**2))
+
+
+def symmetric_door_spinodal(width: float) -> float:
+    r"""Algorithmic threshold of the noiseless symmetric door with binary weights.
+
+    $F = \mathbb E_\omega (\partial_\omega Z)^2 / [Z (1 - Z)]$ with $Z$ the probability of the inside.
+    """
+
+    def alpha(x):
+        V = _binary_error(np.exp(x))
+        s, scale = np.sqrt(V), np.sqrt(1 - V)
+        layers = width + s * np.array([-32, -16, -8, -4, -2, -1, 0, 1, 2, 4, 8, 16, 32])
+        omega, d = _panels(np.unique(np.clip(np.append(layers, [0.0, 0.3]), 0, 9 * scale)))
+        near, far = (omega - width) / s, (omega + width) / s
+        inside = special.ndtr(-near) - special.ndtr(-far)
+        outside = special.ndtr(near) + special.ndtr(-far)
+        slope = (_normal(far) - _normal(near)) / s
+        product = np.maximum(inside * outside, 1e-300)
+        return np.exp(x) / (2 * d @ (slope**2 / product * _normal(omega, scale**2)))
+
+    return _peak(alpha, -3.0, 1.5)
+
+
+def binary_storage_entropy(alpha: float, margin: float) -> float:
+    """Replica-symmetric entropy of binary weights that store labels (Krauth and Mezard 1989)."""
+    z, dz = _panels(np.linspace(-10, 10, 81))
+    weight = dz * _normal(z)
+
+    def conjugate(q):
+        return optimize.brentq(
+            lambda c: weight @ np.tanh(np.sqrt(c) * z) ** 2 - q, 1e-8, 60, xtol=1e-13
+        )
+
+    def action(q):
+        c = conjugate(q)
+        log_cosh = np.logaddexp(np.sqrt(c) * z, -np.sqrt(c) * z)
+        labels = special.log_ndtr((np.sqrt(q) * z - margin) / np.sqrt(1 - q))
+        return weight @ (log_cosh + alpha * labels) - c * (1 - q) / 2
+
+    found = optimize.minimize_scalar(
+        action, bounds=(0.02, 0.95), method="bounded", options={"xatol": 1e-8}
+    )
+    return float(found.fun)
+
+
+def marchenko_pastur_error(alpha: float, noise: float) -> float:
+    """MMSE of linear regression with Gaussian weights: V (1 + alpha / (V + noise)) = 1."""
+    b = alpha + noise - 1
+    root = np.hypot(b, 2 * np.sqrt(noise))
+    return float(2 * noise / (b + root) if b > 0 else (root - b) / 2)
+
+
+def marchenko_pastur_information(alpha: float, noise: float) -> float:
+    """Information per weight of the same, (1/2) E log(1 + eigenvalue / noise) over the spectrum."""
+    low, high = (1 - np.sqrt(alpha)) ** 2, (1 + np.sqrt(alpha)) ** 2
+
+    def integrand(t):
+        # eigenvalue = low + (high - low) sin^2 takes the square roots out of both edges.
+        eigenvalue = low + (high - low) * np.sin(t) ** 2
+        density = (high - low) ** 2 * (np.sin(t) * np.cos(t)) ** 2 / (np.pi * eigenvalue)
+        return density * np.log1p(eigenvalue / noise)
+
+    return float(0.5 * integrate.quad(integrand, 0, np.pi / 2, epsabs=1e-14, epsrel=1e-13)[0])

@@ -67,6 +67,10 @@ FIGURES: dict[str, Entry] = {
         "Binary perceptron: information-theoretic and algorithmic transitions, the hard phase",
         "jaxsp.figures.binary_perceptron",
     ),
+    "linear-regression": Entry(
+        "Linear regression: Gaussian weights in closed form, sparse weights",
+        "jaxsp.figures.linear_regression",
+    ),
     "relu-sparse": Entry(
         "ReLU outputs and sparse weights: recovery from few samples",
         "jaxsp.figures.relu_sparse",

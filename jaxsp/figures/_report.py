@@ -37,7 +37,8 @@ class Row:
         standard errors), not standard deviations. What is not finite never agrees.
         """
         allowed = self.uncertainty + self.reference_uncertainty
-        return math.isfinite(allowed) and abs(self.value - self.reference) <= allowed
+        # A plain bool, whatever the numbers' type: JSON takes no other.
+        return math.isfinite(allowed) and bool(abs(self.value - self.reference) <= allowed)
 
     def as_json(self) -> dict[str, object]:
         """The row as it is written; numbers that are not finite become null."""

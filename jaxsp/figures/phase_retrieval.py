@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from .. import channels, glm, priors
+from . import _reference
 from ._recovery import Recovery, amp_row, draw, threshold_row
 from ._registry import Context, Figure
 
@@ -27,6 +28,10 @@ def make(context: Context) -> Figure:
         threshold_row(
             recovery, "information-theoretic threshold", found.information_theoretic, 1.0, 0.0,
             "arXiv 1708.03395",
+        ),
+        threshold_row(
+            recovery, "algorithmic threshold", found.algorithmic,
+            _reference.phase_retrieval_spinodal(), 1e-8, "numpy quadrature, scipy minimisation",
         ),
         threshold_row(
             recovery, "algorithmic threshold, literature", found.algorithmic, 1.128, 2e-3,

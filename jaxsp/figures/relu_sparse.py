@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from .. import channels, glm, priors
+from . import _reference
 from ._recovery import Recovery, amp_row, draw, threshold_row
 from ._registry import Context, Figure
 
@@ -23,6 +24,10 @@ def make(context: Context) -> Figure:
         threshold_row(
             recovery, "information-theoretic threshold", found.information_theoretic, 2 * SPARSITY,
             0.0, "two outputs for each weight that is not zero (arXiv 1708.03395)",
+        ),
+        threshold_row(
+            recovery, "algorithmic threshold", found.algorithmic,
+            _reference.sparse_relu_spinodal(SPARSITY), 1e-8, "numpy quadrature, scipy minimisation",
         ),
         amp_row(recovery, figure, 0.3),
     ]  # fmt: skip

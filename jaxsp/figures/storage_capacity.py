@@ -6,7 +6,7 @@ import numpy as np
 from scipy import integrate
 
 from .. import glm, priors
-from . import _draw
+from . import _draw, _reference
 from ._registry import Context, Figure
 from ._report import Row
 
@@ -59,4 +59,7 @@ def make(context: Context) -> Figure:
         )[0]  # fmt: skip
         rows.append(Row(f"{NAME}/spherical, margin {margin:g}", float(spherical[index]), 1e-10,
                         float(expected), 1e-8, "Gardner 1988, scipy quadrature"))  # fmt: skip
+        left = _reference.binary_storage_entropy(float(binary[index]), margin)
+        rows.append(Row(f"{NAME}/entropy at the binary capacity, margin {margin:g}", left, 1e-8,
+                        0.0, 0.0, "scipy: zero at the capacity (Krauth and Mezard 1989)"))  # fmt: skip
     return Figure(figure, data, rows)

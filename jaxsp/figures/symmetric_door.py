@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from .. import channels, glm, priors
+from . import _reference
 from ._recovery import Recovery, amp_row, draw, threshold_row
 from ._registry import Context, Figure
 
@@ -32,6 +33,10 @@ def make(context: Context) -> Figure:
         threshold_row(
             recovery, "information-theoretic threshold", found.information_theoretic, 1.0, 1e-9,
             "counting: one balanced label for each binary weight",
+        ),
+        threshold_row(
+            recovery, "algorithmic threshold", found.algorithmic,
+            _reference.symmetric_door_spinodal(wall), 1e-8, "numpy quadrature, scipy minimisation",
         ),
         threshold_row(
             recovery, "algorithmic threshold, literature", found.algorithmic, 1.566, 5e-3,

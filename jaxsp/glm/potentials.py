@@ -45,6 +45,8 @@ def prepare(model: GLM, *values: ScalarLike) -> tuple[GLM, tuple[Scalar, ...], i
     return numbers_as_arrays(model, dtype), values, order
 
 
+# Compiled functions within compiled functions: traced once for all of their uses.
+@eqx.filter_jit
 def weight_potential(model: GLM, snr: Scalar, order: int) -> WeightPotential:
     r"""Expectations over $y \sim e^{\log\text{evidence}(y)}/\sqrt{2\pi}$ at snr $\hat m > 0$."""
     prior = model.prior
@@ -99,6 +101,7 @@ class OutputPotential(eqx.Module):
     missing_probability: Scalar
 
 
+@eqx.filter_jit
 def output_potential(model: GLM, m: Scalar, V: Scalar, order: int) -> OutputPotential:
     r"""Expectations over $\omega = \sqrt m v$ and over the output at given $\omega$ and $V$."""
     frozen_channel, frozen_m, frozen_V = frozen((model.channel, m, V))

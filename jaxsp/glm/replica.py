@@ -65,7 +65,7 @@ def find_candidates(
 ) -> Candidates:
     """The uninformative, regular and saturated fixed points, by increasing snr."""
     model, alpha = frozen((model, alpha))
-    target = jnp.log(jnp.maximum(alpha, jnp.finfo(alpha.dtype).tiny))
+    target = jnp.log(jnp.maximum(alpha, jnp.sqrt(jnp.finfo(alpha.dtype).tiny)))
     height = curve.log_alpha - target
     usable = curve.valid[1:] & curve.valid[:-1]
     crossing = ((height[:-1] < 0) != (height[1:] < 0)) & usable
@@ -88,9 +88,11 @@ def find_candidates(
     rising = ~jnp.isfinite(curve.end)
     above = jnp.where(rising, height[top] < 0, alpha > curve.end)
     regular = jnp.full(max_roots, REGULAR)
+    # Below the scan the information in an output is that without data, up to second order in the snr.
+    few = curve.x[0] - height[0] - (1 - curve.slope[0])
     return Candidates(
         kind=jnp.concatenate([jnp.array([UNINFORMATIVE]), regular, jnp.array([SATURATED])]),
-        x=jnp.concatenate([curve.x[:1], x, curve.x[top][None]]),
+        x=jnp.concatenate([few[None], x, curve.x[top][None]]),
         exists=jnp.concatenate([below[None], exists, above[None]]),
         stable=jnp.concatenate([below_stable[None], stable, above[None]]),
     )

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._types import Scalar
-from ..numerics import RESULTS, frozen, with_implicit_derivative
+from ..numerics import RESULTS, with_implicit_derivative
 from .curve import Curve, log_alpha
 from .errors import classification_error
 from .model import GLM
@@ -34,9 +34,9 @@ class Solution(eqx.Module):
         gibbs_error: for labels, the probability that the label predicted by one posterior sample is
             wrong; None for other channels.
         result: `RESULTS.successful`, or why these numbers are not to be trusted.
-        residual: relative violation of the fixed-point equation, $|\hat m / (\alpha F) - 1|$.
-        quadrature_error: relative change of $\alpha(\hat m)$ when each panel gets half as many points
-            again, plus what the probabilities of observations and outputs lack of one.
+        residual: relative violation of the fixed-point equation, $|\hat m / (\alpha F) - 1|$, when each
+            panel gets half as many points again as it was solved with.
+        quadrature_error: the same, plus what the probabilities of observations and outputs lack of one.
     """
 
     overlap: Float[Array, "..."]
@@ -74,19 +74,18 @@ class State(eqx.Module):
 
 def state_at(model: GLM, alpha: Scalar, curve: Curve, kind: Array, x: Scalar, order: int) -> State:
     r"""The fixed point at $x = \log\hat m$, with derivatives by the implicit function theorem."""
-    regular = kind == REGULAR
-    target = jnp.log(jnp.where(regular, alpha, 1.0))
+    nothing, saturated = (kind == UNINFORMATIVE) & curve.zero_fixed, kind == SATURATED
+    # Without data the snr vanishes, and with it all but its slope in alpha.
+    some = jnp.maximum(alpha, jnp.sqrt(jnp.finfo(alpha.dtype).tiny))
     frozen_x = jax.lax.stop_gradient(x)
 
     def residual(x):
-        return jnp.where(regular, log_alpha(model, x, order) - target, x - frozen_x)
+        on_curve = log_alpha(model, x, order) - jnp.log(some)
+        return jnp.where(nothing | saturated, x - frozen_x, on_curve)
 
     x = with_implicit_derivative(residual, frozen_x)
-    mean, variance = model.prior.moments()
-    # To first order in a vanishing snr, the next iterate of state evolution is the fixed point.
-    first = alpha * output_potential(model, mean**2, variance, order).information
-    small = jnp.where(curve.zero_fixed, 0.0, first)
-    snr = jnp.where(kind == UNINFORMATIVE, small, jnp.exp(x))
+    snr = jnp.where(saturated, 1.0, alpha / some) * jnp.exp(x)
+    snr = jnp.where(nothing, 0.0, snr)
     weight = weight_potential_from(model, snr, order)
     return State(snr, weight, output_potential(model, weight.overlap, weight.error_variance, order))
 
@@ -104,6 +103,9 @@ def solution_at(
     model: GLM, alpha: Scalar, curve: Curve, kind: Array, x: Scalar, exists: Array, order: int
 ) -> Solution:
     """Everything at one fixed point; NaN where it does not exist."""
+    # With half as many points again as the fixed point was found with: what it then lacks of one is
+    # the error of the root and of the quadrature.
+    order = order + order // 2
     state = state_at(model, alpha, curve, kind, x, order)
     m, V = state.weight.overlap, state.weight.error_variance
     saturated, regular = kind == SATURATED, (kind == REGULAR) & exists
@@ -118,7 +120,7 @@ def solution_at(
     ratio = state.snr / jnp.where(implied > 0, implied, 1.0)
     residual = jnp.where(regular, jnp.abs(ratio - 1), 0.0)
     missing = jnp.abs(1 - state.weight.normalisation) + state.output.missing_probability
-    quadrature_error = jnp.where(regular, _refinement(model, state, order) + missing, 0.0)
+    quadrature_error = jnp.where(regular, residual + missing, 0.0)
     residual, quadrature_error = jax.lax.stop_gradient((residual, quadrature_error))
     result = RESULTS.where(
         jnp.isfinite(m + V) & ~jnp.isnan(f), RESULTS.successful, RESULTS.nonfinite
@@ -145,15 +147,6 @@ def solution_at(
     )
     numbers, codes = eqx.partition(solution, eqx.is_inexact_array)
     return eqx.combine(jax.tree.map(lambda a: jnp.where(exists, a, jnp.nan), numbers), codes)
-
-
-def _refinement(model: GLM, state: State, order: int) -> Scalar:
-    """Relative change of the information in an output with half as many points again."""
-    model, state = frozen((model, state))
-    finer = order + order // 2
-    weight = weight_potential_from(model, state.snr, finer)
-    output = output_potential(model, weight.overlap, weight.error_variance, finer)
-    return jnp.abs(output.information / state.output.information - 1)
 
 
 def _vanishing(rho: Scalar) -> Scalar:

@@ -119,24 +119,27 @@ def _thresholds(model: GLM, order: int) -> Thresholds:
     at_start = ~inner & (start_height > end_height)
     algorithmic_exists = inner | at_start | bounded
     split = jnp.where(inner, curve.x[peak], jnp.where(at_start, -jnp.inf, jnp.inf))
+    # The branch beyond the split: from its minimum, or from the end of the curve.
+    beyond = curve.minima & (curve.x > split)
+    valley = jnp.argmin(jnp.where(beyond, curve.log_alpha, jnp.inf))
+    has_valley = jnp.any(beyond)
 
-    def at_extremum(place):
-        x = with_implicit_derivative(lambda x: value_and_slope(model, x, order)[1], curve.x[place])
+    @jax.vmap
+    def at_extrema(x):
+        x = with_implicit_derivative(lambda x: value_and_slope(model, x, order)[1], x)
         return jnp.exp(log_alpha(model, x, order))
+
+    top, bottom = at_extrema(curve.x[jnp.stack([peak, valley])])
 
     weak = weak_information(model, order)[1]
     start = 1 / (model.prior.moments()[1] ** 2 * weak)
     start = jnp.where(curve.zero_fixed, start, jnp.inf)
     dimension = model.channel.dimension
     end = jnp.asarray(model.prior.dimension() / dimension if dimension > 0 else 0.0, dtype)
-    algorithmic = jnp.where(inner, at_extremum(peak), jnp.where(at_start, start, end))
+    algorithmic = jnp.where(inner, top, jnp.where(at_start, start, end))
     algorithmic = jnp.where(algorithmic_exists, algorithmic, jnp.inf)
 
-    # The branch beyond the split: from its minimum, or from the end of the curve.
-    beyond = curve.minima & (curve.x > split)
-    valley = jnp.argmin(jnp.where(beyond, curve.log_alpha, jnp.inf))
-    has_valley = jnp.any(beyond)
-    informative = jnp.where(has_valley, at_extremum(valley), end)
+    informative = jnp.where(has_valley, bottom, end)
     informative_exists = algorithmic_exists & (has_valley | (bounded & (curve.end > 0)))
     lowest = jnp.where(has_valley, jnp.exp(curve.log_alpha[valley]), jnp.inf)
     lowest = jnp.minimum(lowest, jnp.where(bounded, curve.end, jnp.inf))
@@ -206,13 +209,15 @@ def _equal_free_entropies(
     root = search_bracket(gap, low, high, -far, far, xtol=4 * epsilon * high)
     _, found, above, below = best(root.value)
 
+    pair = jnp.stack([above, below])
+
     def difference(alpha):
-        def entropy(index):
-            kind, x = found.kind[index], found.x[index]
+        def entropy(kind, x):
             state = state_at(model, alpha, curve, kind, x, order)
             return free_entropy_at(alpha, curve, kind, state)
 
-        return entropy(above) - entropy(below)
+        f = jax.vmap(entropy)(found.kind[pair], found.x[pair])
+        return f[0] - f[1]
 
     margin = 64 * epsilon * high
     at_end = (root.value - low < margin) | (high - root.value < margin)
