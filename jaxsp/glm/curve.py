@@ -97,7 +97,7 @@ def scan(model: GLM, dtype: jnp.dtype, order: int) -> Curve:
     floor = rho * jnp.where(dense, info.eps**0.85, info.tiny**0.45)
     # Fields beside a wall away from the origin are resolved to its own rounding only.
     walls, _ = model.channel.landmarks(rho)
-    floor = jnp.maximum(floor, jnp.max((info.eps**0.6 * walls) ** 2, initial=0.0))
+    floor = jnp.maximum(floor, jnp.max((info.eps**0.7 * walls) ** 2, initial=0.0))
 
     def at(x, used):
         V = weight_potential(model, jnp.exp(x), order).error_variance
