@@ -1,44 +1,39 @@
 """What the figures share in drawing: colours, axes, thresholds, labelled data."""
 
 from collections.abc import Mapping
+from typing import cast
 
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, told apart by the colour-blind and in grey.
+from .. import plotting
+
 BLUE, ORANGE, GREEN, RED, PURPLE, GREY = (
-    "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#666666",
-)  # fmt: skip
+    plotting.COLORS[name] for name in ("blue", "orange", "green", "red", "purple", "grey")
+)
 
 
 def axes(title: str, xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
     """A figure with one pair of axes; no global state."""
-    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
-    ax = figure.subplots()
-    ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
-    ax.spines[["top", "right"]].set_visible(False)
-    return figure, ax
+    ax = plotting.new_axes(title, xlabel, ylabel)
+    return cast(Figure, ax.figure), ax
 
 
 def threshold(ax: Axes, alpha: float, label: str, color: str) -> None:
     """A vertical line with its value."""
-    ax.axvline(alpha, color=color, linewidth=1, linestyle=":", label=f"{label} {alpha:.4f}")
+    plotting.threshold(alpha, label, color=color, ax=ax)
 
 
 def hard_phase(ax: Axes, low: float, high: float) -> None:
     """Shade the interval in which learning is possible but AMP fails."""
-    ax.axvspan(low, high, color=ORANGE, alpha=0.18, linewidth=0, label="hard phase")
+    plotting.hard_phase(low, high, ax=ax)
 
 
 def instances(ax: Axes, x, values, label: str, color: str, marker: str = "o") -> None:
     """Means over instances (first axis) with their standard errors."""
-    values = np.asarray(values)
-    mean, error = values.mean(axis=0), values.std(axis=0, ddof=1) / np.sqrt(values.shape[0])
-    ax.errorbar(
-        x, mean, error, fmt=marker, color=color, markersize=4, capsize=2, linewidth=1, label=label
-    )
+    plotting.instances(x, values, label=label, color=color, marker=marker, ax=ax)
 
 
 def dataset(coords: Mapping[str, tuple], variables: Mapping[str, tuple]) -> xr.Dataset:
