@@ -1,6 +1,7 @@
 """The commands, thin over `jaxsp.figures`."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -72,9 +73,10 @@ def reproduce(
         _refuse(f'{", ".join(missing)} not installed: python -m pip install "jaxsp[figures]"')
     # A program may choose its precision; the library never does at import.
     jax.config.update("jax_enable_x64", True)
-    context = Context(quick=quick, seed=seed, progress=_progress)
     try:
-        outcomes = make_figures(names or [], out, context, on_done=_tell)
+        with _bars() as progress:
+            context = Context(quick=quick, seed=seed, progress=progress)
+            outcomes = make_figures(names or [], out, context, on_done=_tell)
     except ValueError as error:
         _refuse(str(error))
     except OSError as error:
@@ -105,17 +107,23 @@ def _tell(outcome: Outcome) -> None:
     console.print(table)
 
 
-def _progress(steps: Iterable, description: str) -> Iterator:
-    """A progress bar in a terminal, nothing elsewhere."""
+@contextmanager
+def _bars() -> Iterator[Callable[[Iterable, str], Iterator]]:
+    """Progress bars in a terminal, nothing elsewhere; several at once share one display."""
     if not console.is_terminal:
-        yield from steps
+        yield lambda steps, description: iter(steps)
         return
-    known = list(steps)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as progress:
-        yield from progress.track(known, description=description)
+    with Progress(*columns, console=console, transient=True) as display:
+
+        def progress(steps: Iterable, description: str) -> Iterator:
+            task = display.add_task(description)
+            yield from display.track(list(steps), task_id=task)
+            display.remove_task(task)
+
+        yield progress

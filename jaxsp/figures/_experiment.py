@@ -1,6 +1,7 @@
 """AMP and logistic regression on random instances, for the figures that show them."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +9,16 @@ import numpy as np
 
 from .. import glm
 from ._registry import Context
+
+
+def branches(model: glm.GLM, *alphas) -> list[glm.Branches]:
+    """All fixed points on several sets of alphas, compiled once."""
+    sizes = np.cumsum([np.size(part) for part in alphas])[:-1]
+    together = jnp.concatenate([jnp.ravel(jnp.asarray(part, float)) for part in alphas])
+    found = jax.vmap(lambda alpha: glm.branches(model, alpha))(together)
+    leaves, structure = jax.tree.flatten(found)
+    parts = zip(*(jnp.split(leaf, sizes) for leaf in leaves), strict=True)
+    return [jax.tree.unflatten(structure, part) for part in parts]
 
 
 def amp_overlaps(
@@ -24,24 +35,34 @@ def amp_overlaps(
 
     The overlap's sign is not determined by channels that are even; its size is what is returned.
     """
-    keys = jax.random.split(jax.random.key(context.seed), (len(alphas), repeats))
-    shape = (repeats, len(alphas))
-    found = {name: np.zeros(shape) for name in ("overlap", "norm", "teacher", "error")}
-    for column in context.progress(range(len(alphas)), "AMP on instances"):
-        samples = max(1, round(alphas[column] * weights))
-        for row in range(repeats):
-            key, start = jax.random.split(keys[column, row])
+
+    @partial(jax.jit, static_argnums=1)
+    def measure(keys, samples):
+        def one(key):
+            key, start = jax.random.split(key)
             data = glm.sample_instance(model, weights=weights, samples=samples, key=key)
             run = glm.amp(
                 model, data.X, data.y, key=start if random_start else None, damping=damping,
                 max_steps=400, throw=False,
             )  # fmt: skip
-            overlap = float(jnp.mean(run.mean * data.weights))
-            norm, teacher = float(jnp.mean(run.mean**2)), float(jnp.mean(data.weights**2))
-            found["overlap"][row, column] = abs(overlap)
-            found["norm"][row, column], found["teacher"][row, column] = norm, teacher
-            found["error"][row, column] = norm + teacher - 2 * abs(overlap)
-    return found
+            overlap = jnp.abs(jnp.mean(run.mean * data.weights))
+            norm, teacher = jnp.mean(run.mean**2), jnp.mean(data.weights**2)
+            return {
+                "overlap": overlap,
+                "norm": norm,
+                "teacher": teacher,
+                "error": norm + teacher - 2 * overlap,
+            }
+
+        # One instance after the other: memory holds one design at a time.
+        return jax.lax.map(one, keys)
+
+    keys = jax.random.split(jax.random.key(context.seed), (len(alphas), repeats))
+    columns = [
+        measure(keys[column], max(1, round(alphas[column] * weights)))
+        for column in context.progress(range(len(alphas)), "AMP on instances")
+    ]
+    return {name: np.stack([column[name] for column in columns], axis=1) for name in columns[0]}
 
 
 def classification_errors(found: dict[str, np.ndarray]) -> np.ndarray:

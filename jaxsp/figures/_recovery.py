@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -42,13 +41,8 @@ def draw(recovery: Recovery, context: Context) -> tuple[Figure, glm.Thresholds]:
     found = glm.thresholds(model)
     alphas = jnp.linspace(*recovery.alphas, 40 if context.quick else 160)
     rho = float(model.prior.second_moment())
-
-    def both(alpha):
-        optimal = glm.bayes_optimal(model, alpha)
-        reached = glm.state_evolution(model, alpha, steps=1)
-        return optimal.mean_squared_error, reached.mean_squared_error
-
-    optimal, reached = jax.jit(jax.vmap(both))(alphas)
+    curve, at_measured = _experiment.branches(model, alphas, recovery.measured_at)
+    optimal, reached = curve.optimal.mean_squared_error, curve.uninformed.mean_squared_error
     weights, repeats = (600, 4) if context.quick else (3000, 8)
     amp = _experiment.amp_overlaps(
         model, recovery.measured_at, weights, repeats, context,
@@ -85,6 +79,10 @@ def draw(recovery: Recovery, context: Context) -> tuple[Figure, glm.Thresholds]:
             "optimal_error": ("alpha", optimal, "minimal mean squared error of a weight"),
             "reached_error": ("alpha", reached, "mean squared error of a weight after state evolution"),
             "amp_error": (("instance", "alpha_measured"), amp["error"], "squared error of AMP"),
+            "amp_expected_error": (
+                "alpha_measured", at_measured.uninformed.mean_squared_error,
+                "squared error after state evolution",
+            ),
             "weak_recovery": ((), float(found.weak_recovery), "weak-recovery threshold"),
             "information_theoretic": (
                 (), float(found.information_theoretic), "information-theoretic threshold",
@@ -104,8 +102,8 @@ def threshold_row(
 
 def amp_row(recovery: Recovery, figure: Figure, alpha: float) -> Row:
     """AMP's error at one alpha beside state evolution."""
-    errors = figure.data["amp_error"].sel(alpha_measured=alpha).to_numpy()
-    expected = float(glm.state_evolution(recovery.model, alpha, steps=1).mean_squared_error)
+    measured = figure.data.sel(alpha_measured=alpha)
+    errors, expected = measured["amp_error"].to_numpy(), float(measured["amp_expected_error"])
     return Row(
         f"{recovery.name}/AMP's squared error at alpha = {alpha:g}", float(errors.mean()),
         5 * _experiment.standard_error(errors) + 1e-6, expected, 1e-9,

@@ -193,9 +193,10 @@ def binary_storage_entropy(alpha: float, margin: float) -> float:
     weight = dz * _normal(z)
 
     def conjugate(q):
-        return optimize.brentq(
-            lambda c: weight @ np.tanh(np.sqrt(c) * z) ** 2 - q, 1e-8, 60, xtol=1e-13
-        )
+        def gap(c):
+            return weight @ np.tanh(np.sqrt(c) * z) ** 2 - q
+
+        return optimize.root_scalar(gap, bracket=(1e-8, 60), xtol=1e-13).root
 
     def action(q):
         c = conjugate(q)

@@ -1,6 +1,5 @@
 """The binary perceptron: both branches, two transitions, and the hard phase between them."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -21,10 +20,11 @@ def make(context: Context) -> Figure:
     # The uninformed branch ends at its spinodal like a square root: points crowd there.
     count = 40 if context.quick else 120
     alphas = spinodal - (spinodal - 0.05) * jnp.linspace(1.0, 1e-4, count) ** 2
-    branch = jax.vmap(lambda alpha: glm.state_evolution(model, alpha, steps=1))(alphas)
+    measured_at = [0.4, 0.8, 1.2, 1.35, 1.65, 1.8]
+    curve, at_measured, at_transition = _experiment.branches(model, alphas, measured_at, transition)
+    branch = curve.uninformed
 
     weights, repeats = (800, 4) if context.quick else (4000, 8)
-    measured_at = [0.4, 0.8, 1.2, 1.35, 1.65, 1.8]
     # Without noise and undamped, AMP overshoots on finite instances once few weights are wrong.
     amp = _experiment.amp_overlaps(model, measured_at, weights, repeats, context, damping=0.3)
     amp_errors = _experiment.classification_errors(amp)
@@ -68,10 +68,22 @@ def make(context: Context) -> Figure:
             "algorithmic": ((), spinodal, "algorithmic threshold"),
         },
     )
-    return Figure(figure, data, _rows(model, transition, spinodal, measured_at, amp_errors))
+    rows = _threshold_rows(transition, spinodal)
+    # Perfect recovery wins where the uninformed branch's entropy is that of the weights.
+    rows.append(Row(f"{NAME}/free entropy where the branches are equal",
+                    float(at_transition.uninformed.free_entropy[0]), 1e-9,
+                    -float(np.log(2)), 0.0, "minus the entropy of binary weights"))  # fmt: skip
+    expected = np.asarray(at_measured.uninformed.classification_error)
+    for alpha in (1.2, 1.65):
+        column = measured_at.index(alpha)
+        errors = amp_errors[:, column]
+        rows.append(Row(f"{NAME}/AMP's error at alpha = {alpha:g}", float(errors.mean()),
+                        5 * _experiment.standard_error(errors) + 1e-6, float(expected[column]), 1e-9,
+                        "state evolution; five standard errors over instances"))  # fmt: skip
+    return Figure(figure, data, rows)
 
 
-def _rows(model, transition, spinodal, measured_at, amp_errors) -> list[Row]:
+def _threshold_rows(transition: float, spinodal: float) -> list[Row]:
     expected_transition, expected_spinodal = _reference.binary_perceptron_thresholds()
     rows = []
     for name, value, expected, printed in (
@@ -82,17 +94,4 @@ def _rows(model, transition, spinodal, measured_at, amp_errors) -> list[Row]:
                         "scipy quadrature, minimisation and brentq"))  # fmt: skip
         rows.append(Row(f"{NAME}/{name}, literature", value, 1e-9, printed, 5e-4,
                         "Gyorgyi 1990 (arXiv 1708.03395 prints 1.249 and 1.493)"))  # fmt: skip
-    # Perfect recovery wins where the uninformed branch's entropy is that of the weights.
-    low = glm.branches(model, transition)
-    f = low.solution.free_entropy[np.flatnonzero(low.stable)]
-    rows.append(Row(f"{NAME}/free entropy where the branches are equal", float(f[0]), 1e-9,
-                    -float(np.log(2)), 0.0, "minus the entropy of binary weights"))  # fmt: skip
-    for alpha in (1.2, 1.65):
-        errors = amp_errors[:, measured_at.index(alpha)]
-        expected = float(
-            np.asarray(glm.state_evolution(model, alpha, steps=1).classification_error)
-        )
-        rows.append(Row(f"{NAME}/AMP's error at alpha = {alpha:g}", float(errors.mean()),
-                        5 * _experiment.standard_error(errors) + 1e-6, expected, 1e-9,
-                        "state evolution; five standard errors over instances"))  # fmt: skip
     return rows

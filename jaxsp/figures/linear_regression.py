@@ -1,8 +1,6 @@
 """Linear regression: Gaussian weights, whose closed form is Marchenko and Pastur's, and sparse ones."""
 
-import jax
 import jax.numpy as jnp
-import numpy as np
 
 from .. import channels, glm, priors
 from . import _draw, _experiment, _reference
@@ -11,6 +9,8 @@ from ._report import Row
 
 NAME = "linear-regression"
 NOISE, SPARSITY = 0.01, 0.2
+# Where the closed forms are compared.
+_CHECKED = (0.5, 2.0)
 
 
 def make(context: Context) -> Figure:
@@ -19,14 +19,13 @@ def make(context: Context) -> Figure:
     dense = glm.GLM(priors.Gaussian(variance=SPARSITY), channel)
     sparse = glm.GLM(priors.GaussBernoulli(sparsity=SPARSITY), channel)
     alphas = jnp.linspace(0.02, 2.0, 40 if context.quick else 160)
+    measured_at = [0.25, 0.5, 1.0, 1.5]
+    dense_curve, checked = _experiment.branches(dense, alphas, _CHECKED)
+    sparse_curve, at_measured = _experiment.branches(sparse, alphas, measured_at)
     dense_error, sparse_error = (
-        jax.vmap(lambda alpha, model=model: glm.bayes_optimal(model, alpha))(
-            alphas
-        ).mean_squared_error
-        for model in (dense, sparse)
+        curve.optimal.mean_squared_error for curve in (dense_curve, sparse_curve)
     )
     weights, repeats = (500, 4) if context.quick else (3000, 8)
-    measured_at = [0.25, 0.5, 1.0, 1.5]
     amp = _experiment.amp_overlaps(sparse, measured_at, weights, repeats, context)
 
     figure, ax = _draw.axes(
@@ -54,10 +53,10 @@ def make(context: Context) -> Figure:
         },
     )  # fmt: skip
     column = measured_at.index(1.0)
-    expected = float(glm.state_evolution(sparse, 1.0, steps=1).mean_squared_error)
+    expected = float(at_measured.uninformed.mean_squared_error[column])
     errors = amp["error"][:, column]
     rows = [
-        *_closed_form_rows(dense),
+        *_closed_form_rows(checked.optimal),
         Row(f"{NAME}/AMP's squared error at alpha = 1, sparse", float(errors.mean()),
             5 * _experiment.standard_error(errors), expected, 1e-9,
             "state evolution; five standard errors over instances"),
@@ -65,18 +64,17 @@ def make(context: Context) -> Figure:
     return Figure(figure, data, rows)
 
 
-def _closed_form_rows(model: glm.GLM) -> list[Row]:
+def _closed_form_rows(checked: glm.Solution) -> list[Row]:
     """Error and information of Gaussian weights; in units of their variance the noise is larger."""
     rows = []
     noise = NOISE / SPARSITY
-    for alpha in (0.5, 2.0):
-        found = glm.bayes_optimal(model, alpha)
+    for index, alpha in enumerate(_CHECKED):
         error = SPARSITY * _reference.marchenko_pastur_error(alpha, noise)
         rows.append(Row(f"{NAME}/error at alpha = {alpha:g}, Gaussian",
-                        float(np.asarray(found.mean_squared_error)), 1e-11, error, 1e-12,
+                        float(checked.mean_squared_error[index]), 1e-11, error, 1e-12,
                         "closed form (Marchenko and Pastur 1967)"))  # fmt: skip
         information = _reference.marchenko_pastur_information(alpha, noise)
         rows.append(Row(f"{NAME}/information at alpha = {alpha:g}, Gaussian",
-                        float(np.asarray(found.mutual_information)), 1e-10, information, 1e-10,
+                        float(checked.mutual_information[index]), 1e-10, information, 1e-10,
                         "log-determinant over the Marchenko-Pastur spectrum"))  # fmt: skip
     return rows

@@ -1,6 +1,5 @@
 """The spherical perceptron: what is optimal, what AMP reaches, what logistic regression does."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -10,16 +9,20 @@ from ._registry import Context, Figure
 from ._report import Row
 
 NAME = "spherical-perceptron"
+# Where the expansion at large alpha is extrapolated from, and where the errors are checked.
+_LARGE, _CHECKED = (1e3, 2e3, 4e3), (2.0, 50.0)
 
 
 def make(context: Context) -> Figure:
     """Generalisation error against alpha, with instances on top."""
     model = glm.GLM(priors.Gaussian(), channels.Sign())
     alphas = jnp.linspace(0.05, 6.0, 40 if context.quick else 120)
-    theory = jax.vmap(lambda alpha: glm.bayes_optimal(model, alpha))(alphas)
+    measured_at = [0.5, 1.0, 2.0, 3.0, 4.0, 5.5]
+    curve, large, checked = (
+        found.optimal for found in _experiment.branches(model, alphas, _LARGE, _CHECKED)
+    )
 
     weights, repeats = (500, 4) if context.quick else (4000, 8)
-    measured_at = [0.5, 1.0, 2.0, 3.0, 4.0, 5.5]
     amp = _experiment.amp_overlaps(model, measured_at, weights, repeats, context)
     amp_errors = _experiment.classification_errors(amp)
     logistic = _experiment.logistic_errors(model, measured_at, weights // 2, repeats, context)
@@ -29,14 +32,12 @@ def make(context: Context) -> Figure:
     )
     ax.plot(
         alphas,
-        np.asarray(theory.gibbs_error),
+        np.asarray(curve.gibbs_error),
         color=_draw.GREY,
         linestyle="--",
         label="Gibbs student",
     )
-    ax.plot(
-        alphas, np.asarray(theory.classification_error), color=_draw.BLUE, label="Bayes-optimal"
-    )
+    ax.plot(alphas, np.asarray(curve.classification_error), color=_draw.BLUE, label="Bayes-optimal")
     _draw.instances(ax, measured_at, amp_errors, f"AMP, p = {weights}", _draw.BLUE)
     label = f"logistic regression, p = {weights // 2}"
     _draw.instances(ax, measured_at, logistic, label, _draw.RED, marker="s")
@@ -49,30 +50,33 @@ def make(context: Context) -> Figure:
             "alpha_measured": ("alpha_measured", measured_at, "samples per weight of instances"),
         },
         {
-            "overlap": ("alpha", theory.overlap, "overlap with the teacher"),
-            "free_entropy": ("alpha", theory.free_entropy, "free entropy per weight"),
+            "overlap": ("alpha", curve.overlap, "overlap with the teacher"),
+            "free_entropy": ("alpha", curve.free_entropy, "free entropy per weight"),
             "generalization_error": (
-                "alpha", theory.generalization_error, "least mean squared error of the label",
+                "alpha", curve.generalization_error, "least mean squared error of the label",
             ),
             "classification_error": (
-                "alpha", theory.classification_error, "0/1 error of the Bayes-optimal classifier",
+                "alpha", curve.classification_error, "0/1 error of the Bayes-optimal classifier",
             ),
-            "gibbs_error": ("alpha", theory.gibbs_error, "0/1 error of one posterior sample"),
+            "gibbs_error": ("alpha", curve.gibbs_error, "0/1 error of one posterior sample"),
             "amp_error": (("instance", "alpha_measured"), amp_errors, "0/1 error of AMP"),
             "logistic_error": (
                 ("instance", "alpha_measured"), logistic, "0/1 error of logistic regression",
             ),
         },
     )  # fmt: skip
-    return Figure(figure, data, _rows(model, measured_at, amp_errors))
+    rows = [*_expansion_rows(large), *_error_rows(checked)]
+    errors = amp_errors[:, measured_at.index(2.0)]
+    expected = float(np.asarray(checked.classification_error)[_CHECKED.index(2.0)])
+    rows.append(Row(f"{NAME}/AMP's error at alpha = 2", float(errors.mean()),
+                    5 * _experiment.standard_error(errors), expected, 1e-9,
+                    "state evolution; five standard errors over instances"))  # fmt: skip
+    return Figure(figure, data, rows)
 
 
-def _rows(model: glm.GLM, measured_at: list[float], amp_errors: np.ndarray) -> list[Row]:
+def _expansion_rows(large: glm.Solution) -> list[Row]:
     gibbs, bayes = _reference.spherical_perceptron_coefficients()
-    scaled = np.array([
-        [alpha * float(getattr(glm.bayes_optimal(model, alpha), name)) for alpha in (1e3, 2e3, 4e3)]
-        for name in ("gibbs_error", "classification_error")
-    ])  # fmt: skip
+    scaled = np.array(_LARGE) * np.array([large.gibbs_error, large.classification_error])
     # Corrections are powers of 1 / alpha: two Richardson steps, the second as uncertainty.
     first = 2 * scaled[:, 1:] - scaled[:, :-1]
     limit = (4 * first[:, 1] - first[:, 0]) / 3
@@ -87,16 +91,15 @@ def _rows(model: glm.GLM, measured_at: list[float], amp_errors: np.ndarray) -> l
                         "asymptotic expansion, scipy quadrature"))  # fmt: skip
         rows.append(Row(name + ", literature", value, uncertainty, printed, 5e-4,
                         "Gyorgyi and Tishby 1990; Opper and Haussler 1991"))  # fmt: skip
-    for alpha in (2.0, 50.0):
+    return rows
+
+
+def _error_rows(checked: glm.Solution) -> list[Row]:
+    rows = []
+    for alpha, found in zip(_CHECKED, np.asarray(checked.gibbs_error), strict=True):
         V = _reference.spherical_perceptron_error_variance(alpha)
-        value = float(np.asarray(glm.bayes_optimal(model, alpha).gibbs_error))
+        value = float(found)
         expected = 2 * np.arcsin(np.sqrt(V / 2)) / np.pi
         rows.append(Row(f"{NAME}/Gibbs error at alpha = {alpha:g}", value, 1e-10 * value, expected,
                         1e-9 * expected, "scipy quadrature and brentq"))  # fmt: skip
-    column = measured_at.index(2.0)
-    expected = float(np.asarray(glm.bayes_optimal(model, 2.0).classification_error))
-    errors = amp_errors[:, column]
-    rows.append(Row(f"{NAME}/AMP's error at alpha = 2", float(errors.mean()),
-                    5 * _experiment.standard_error(errors), expected, 1e-9,
-                    "state evolution; five standard errors over instances"))  # fmt: skip
     return rows

@@ -41,14 +41,31 @@ class Branches(eqx.Module):
     `exists` is false the numbers of an entry are NaN and its `result` says so.
 
     Attributes:
-        solution: a `Solution` whose fields have a leading axis over the fixed points.
+        solution: a `Solution` whose fields have a last axis over the fixed points.
         exists: whether there is such a fixed point.
         stable: whether it exists and attracts state evolution.
     """
 
     solution: Solution
-    exists: Bool[Array, " k"]
-    stable: Bool[Array, " k"]
+    exists: Bool[Array, "*s k"]
+    stable: Bool[Array, "*s k"]
+
+    @property
+    def optimal(self) -> Solution:
+        """Of the stable ones, that of largest free entropy: what `bayes_optimal` gives."""
+        f = self.solution.free_entropy
+        return self._select(jnp.where(self.stable & ~jnp.isnan(f), f, -jnp.inf))
+
+    @property
+    def uninformed(self) -> Solution:
+        """The stable one of least overlap: where `state_evolution` from an uninformed start ends."""
+        return self._select(self.stable)
+
+    def _select(self, score: Array) -> Solution:
+        best = jnp.argmax(score, axis=-1, keepdims=True)
+        return jax.tree.map(
+            lambda leaf: jnp.take_along_axis(leaf, best, axis=-1)[..., 0], self.solution
+        )
 
 
 class Candidates(eqx.Module):

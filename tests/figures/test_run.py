@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 import xarray as xr
 
@@ -58,6 +59,13 @@ def test_a_failure_does_not_stop_the_rest(tmp_path, capsys):
     assert "on purpose" in capsys.readouterr().err
     names = {row["name"]: row["agrees"] for row in read_report(tmp_path / "report.json")}
     assert names == {"wrong/two": False, "good/one": True}
+
+
+def test_numbers_of_any_type_are_written(tmp_path):
+    path = tmp_path / "report.json"
+    one = np.float64(1.0)
+    write_report(path, "a", [Row("a/x", one, np.float64(0.1), one, np.float32(0.0), "")])
+    assert read_report(path)[0]["agrees"] is True
 
 
 def test_rows_of_other_figures_are_kept(tmp_path):
