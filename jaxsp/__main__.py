@@ -24,12 +24,16 @@ def _compile_fast() -> None:
     Code that is not optimised is made in half the time, and what has been compiled is kept for the
     next run. Both give way to the user's own settings.
     """
+    import jax
+
     level = "--xla_backend_optimization_level"
     flags = os.environ.get("XLA_FLAGS", "")
     if level not in flags:
         os.environ["XLA_FLAGS"] = f"{flags} {level}=0"
     caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(caches / "jaxsp"))
+    if jax.config.jax_compilation_cache_dir is None:
+        jax.config.update("jax_compilation_cache_dir", str(caches / "jaxsp"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
 if __name__ == "__main__":
