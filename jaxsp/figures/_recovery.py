@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import jax.numpy as jnp
 import numpy as np
 
 from .. import glm
@@ -39,7 +38,11 @@ def draw(recovery: Recovery, context: Context) -> tuple[Figure, glm.Thresholds]:
     """Mean squared error of the weights against alpha, thresholds, and AMP on instances."""
     model = recovery.model
     found = glm.thresholds(model)
-    alphas = jnp.linspace(*recovery.alphas, 40 if context.quick else 160)
+    alphas = np.linspace(*recovery.alphas, 40 if context.quick else 160)
+    # Jumps are drawn upright: one point on either side.
+    jumps = np.array([found.information_theoretic, found.algorithmic])
+    jumps = jumps[np.isfinite(jumps)]
+    alphas = np.sort(np.concatenate([alphas, jumps * (1 - 1e-6), jumps * (1 + 1e-6)]))
     rho = float(model.prior.second_moment())
     curve, at_measured = _experiment.branches(model, alphas, recovery.measured_at)
     optimal, reached = curve.optimal.mean_squared_error, curve.uninformed.mean_squared_error

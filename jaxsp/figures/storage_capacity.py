@@ -28,7 +28,7 @@ def make(context: Context) -> Figure:
     ax.plot(margins, binary, color=_draw.RED, label="binary weights")
     ax.set(xlim=(0, 2), ylim=(0, 2.05))
     ax.legend(frameon=False, loc="lower left")
-    inset = ax.inset_axes((0.55, 0.5, 0.42, 0.45))
+    inset = ax.inset_axes((0.55, 0.48, 0.42, 0.42))
     inset.plot(alphas, entropy, color=_draw.RED)
     inset.axhline(0, color=_draw.GREY, linewidth=0.8)
     inset.set(

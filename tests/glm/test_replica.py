@@ -91,6 +91,19 @@ def test_branches_of_the_hard_phase():
     assert np.all(np.isnan(np.asarray(found.solution.overlap)[~np.asarray(found.exists)]))
 
 
+def test_stable_branches_by_name():
+    """Between the transition at 1.245 and the spinodal at 1.493 the optimum is perfect recovery."""
+    found = jax.vmap(lambda alpha: glm.branches(BINARY, alpha))(jnp.array([1.2, 1.4, 1.6]))
+    np.testing.assert_array_equal(found.optimal.mean_squared_error == 0, [False, True, True])
+    np.testing.assert_array_equal(found.uninformed.mean_squared_error == 0, [False, False, True])
+    for alpha, optimal, reached in zip(
+        (1.2, 1.4), found.optimal.overlap, found.uninformed.overlap, strict=False
+    ):
+        np.testing.assert_allclose(optimal, glm.bayes_optimal(BINARY, alpha).overlap, rtol=1e-12)
+        expected = glm.state_evolution(BINARY, alpha).overlap
+        np.testing.assert_allclose(reached, expected, rtol=1e-12)
+
+
 MODELS = {
     "probit": glm.GLM(priors.Rademacher(), channels.Sign(noise_variance=0.05)),
     "sparse regression": glm.GLM(priors.Gaussian(), channels.Linear(0.1)),
