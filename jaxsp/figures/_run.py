@@ -1,16 +1,14 @@
 """Making figures: pictures, data and the report, one after the other."""
 
-import platform
-import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from .._checks import check_choice
+from .._provenance import provenance
 from ._registry import FIGURES, Context, Entry, Figure
 from ._report import Row, write_report
 
@@ -85,25 +83,3 @@ def _write(figure: Figure, name: str, out: Path) -> None:
     data = figure.data.assign_attrs(provenance())
     data.to_netcdf(out / f"{name}.nc", engine="h5netcdf")
     write_report(out / "report.json", name, figure.rows)
-
-
-def provenance() -> dict[str, str]:
-    """What made a file: versions, precision, devices, command and time."""
-    import jax
-
-    import jaxsp
-
-    here = Path(__file__).parent
-    commit = subprocess.run(
-        ["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-    ).stdout.strip()
-    return {
-        "jaxsp": jaxsp.__version__,
-        "commit": commit or "unknown",
-        "jax": jax.__version__,
-        "python": platform.python_version(),
-        "precision": "float64" if jax.config.read("jax_enable_x64") else "float32",
-        "devices": ", ".join(device.device_kind for device in jax.local_devices()),
-        "command": " ".join(["jaxsp", *sys.argv[1:]]),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-    }

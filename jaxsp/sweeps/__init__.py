@@ -1,0 +1,15 @@
+"""Sweeps: a function of named parameters over a whole grid, on many devices, never lost.
+
+Needs the extra `sweeps`: python -m pip install "jaxsp[sweeps]".
+"""
+
+from ._dataset import load as load, save as save
+from ._errors import (
+    StoreError as StoreError,
+    StoreMismatchError as StoreMismatchError,
+    SweepError as SweepError,
+)
+from ._grid import AbstractGrid as AbstractGrid, Grid as Grid, Points as Points
+from ._progress import Progress as Progress
+from ._run import run as run
+from ._variables import Variable as Variable
