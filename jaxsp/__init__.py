@@ -4,9 +4,9 @@ A model is an [Equinox](https://docs.kidger.site/equinox/) module, its theory is
 it: learning curves, free entropies and thresholds can be jitted, vmapped, sharded and
 differentiated.
 
-The systems are `jaxsp.glm` (generalised linear models) and `jaxsp.ising` (the two-dimensional Ising
-model); the ingredients that they are made of are `jaxsp.priors`, `jaxsp.channels` and
-`jaxsp.mixtures`; what they stand on is `jaxsp.numerics`.
+The systems are `jaxsp.glm` (generalised linear models), `jaxsp.spiked` (the spiked matrix-tensor
+model) and `jaxsp.ising` (the two-dimensional Ising model); the ingredients that they are made of are
+`jaxsp.priors`, `jaxsp.channels` and `jaxsp.mixtures`; what they stand on is `jaxsp.numerics`.
 """
 
 from . import (
@@ -16,6 +16,7 @@ from . import (
     mixtures as mixtures,
     numerics as numerics,
     priors as priors,
+    spiked as spiked,
 )
 from .numerics import RESULTS as RESULTS, SolverError as SolverError
 

@@ -11,24 +11,8 @@ import jax.numpy as jnp
 from .._types import Scalar, ScalarLike
 from ..channels import Channel
 from ..numerics import frozen, integrate, numbers_as_arrays, real_dtype
+from ..priors import WeightPotential, observation_potential
 from .model import GLM
-
-
-class WeightPotential(eqx.Module):
-    r"""One weight observed as $\sqrt{\hat m}\, w + \xi$.
-
-    Attributes:
-        overlap: $m = \mathbb E \langle w \rangle^2$.
-        error_variance: $V = \mathbb E \,\mathrm{Var}(w|y) = \rho - m$, as a sum of positive terms.
-        negative_information: $\Psi = \Phi_w - \rho \hat m / 2$, minus the mutual information between
-            the weight and its observation.
-        normalisation: total probability of the observation; one, up to the quadrature.
-    """
-
-    overlap: Scalar
-    error_variance: Scalar
-    negative_information: Scalar
-    normalisation: Scalar
 
 
 def prepare(model: GLM, *values: ScalarLike) -> tuple[GLM, tuple[Scalar, ...], int]:
@@ -45,23 +29,9 @@ def prepare(model: GLM, *values: ScalarLike) -> tuple[GLM, tuple[Scalar, ...], i
     return numbers_as_arrays(model, dtype), values, order
 
 
-# Compiled functions within compiled functions: traced once for all of their uses.
-@eqx.filter_jit
 def weight_potential(model: GLM, snr: Scalar, order: int) -> WeightPotential:
-    r"""Expectations over $y \sim e^{\log\text{evidence}(y)}/\sqrt{2\pi}$ at snr $\hat m > 0$."""
-    prior = model.prior
-    frozen_prior, frozen_snr = frozen((prior, snr))
-    rule = frozen_prior.observation_rule(frozen_snr, order)
-
-    def at(y):
-        evidence = prior.log_evidence(snr, y)
-        density = jnp.exp(evidence) / jnp.sqrt(2 * jnp.pi).astype(y.dtype)
-        mean, variance = prior.denoise(snr, jnp.sqrt(snr) * y)
-        # The evidence of an impossible observation is minus infinity: it weighs nothing.
-        information = jnp.where(density > 0, evidence, 0.0) + 0.5
-        return density * mean**2, density * variance, density * information, density
-
-    return WeightPotential(*integrate(at, rule).value)
+    r"""Expectations over the observation of one weight at snr $\hat m > 0$."""
+    return observation_potential(model.prior, snr, order)
 
 
 def weight_potential_from(model: GLM, snr: Scalar, order: int) -> WeightPotential:
@@ -101,6 +71,7 @@ class OutputPotential(eqx.Module):
     missing_probability: Scalar
 
 
+# Compiled functions within compiled functions: traced once for all of their uses.
 @eqx.filter_jit
 def output_potential(model: GLM, m: Scalar, V: Scalar, order: int) -> OutputPotential:
     r"""Expectations over $\omega = \sqrt m v$ and over the output at given $\omega$ and $V$."""

@@ -14,3 +14,7 @@ from ._mixture import (
     GaussianMixture as GaussianMixture,
     Rademacher as Rademacher,
 )
+from ._potential import (
+    WeightPotential as WeightPotential,
+    observation_potential as observation_potential,
+)
