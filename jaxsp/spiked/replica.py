@@ -100,7 +100,7 @@ def free_entropy(model: MatrixTensor, m: ScalarLike) -> Scalar:
         >>> from jaxsp import spiked
         >>> model = spiked.MatrixTensor(p=3, delta2=0.7, deltap=4.0)
         >>> round(float(spiked.free_entropy(model, 0.4)), 4)
-        0.0047
+        0.0044
     """
     model = prepared(model)
     Q = model.covariance
