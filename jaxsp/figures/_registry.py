@@ -59,6 +59,10 @@ class Entry:
 
 
 FIGURES: dict[str, Entry] = {
+    "ising-2d": Entry(
+        "Two-dimensional Ising model: exact, on finite tori, and by Monte Carlo",
+        "jaxsp.figures.ising_2d",
+    ),
     "spherical-perceptron": Entry(
         "Spherical perceptron: optimal generalisation error, AMP, logistic regression",
         "jaxsp.figures.spherical_perceptron",
