@@ -1,8 +1,8 @@
 """Fixed points of the binary perceptron over a 200 x 200 grid of (alpha, noise), in float64.
 
-All branches with their free entropies and errors, as one compiled function, the noise split over
-two host devices; beside it a scipy script on a sample of the same points, from which they are
-checked too.
+All branches with their free entropies and errors, as one compiled function: one noise after the
+other on each of the host devices, all alphas at once, which share the scan of their curve. Beside it
+a scipy script on a sample of the same points, from which they are checked too.
 
     python benchmarks/phase_diagram.py
 """
@@ -44,7 +44,7 @@ def main():
         out_specs=PartitionSpec("noise"),
     )  # fmt: skip
     def diagram(noises, alphas):
-        return jax.vmap(jax.vmap(at, (None, 0)), (0, None))(noises, alphas)
+        return jax.lax.map(lambda noise: jax.vmap(at, (None, 0))(noise, alphas), noises)
 
     alphas = jnp.linspace(0.6, 2.0, SIDE)
     noises = jax.device_put(jnp.linspace(0.0, 0.05, SIDE), rows)

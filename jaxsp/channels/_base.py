@@ -69,6 +69,14 @@ class Channel(eqx.Module):
         """
         return jnp.zeros_like(V)[None], jnp.sqrt(V)[None]
 
+    def decision_boundaries(self, V: Scalar) -> Float[Array, " k"] | None:
+        r"""Fields $\omega$ at which the most probable label changes, given the field's variance $V$.
+
+        Of an even channel the origin first (a boundary or not), then the positive ones. None, the
+        default: they are searched for.
+        """
+        return None
+
     reach: ClassVar[float] = math.inf
     """Whether the channel is featureless away from its landmarks: math.inf if it is not, and otherwise
     the number of widths from them beyond which all fields are alike. What is known about the output

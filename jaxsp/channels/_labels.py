@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Key
 
 from .._checks import check_number
 from .._types import Scalar, ScalarLike
-from ..numerics import Rule, log_ndtr, log_ndtr_difference, log_sum_exp
+from ..numerics import RESULTS, Rule, log_ndtr, log_ndtr_difference, log_sum_exp, search_bracket
 from ._base import Channel
 from ._panels import even_layer, mirrored_layer
 
@@ -60,6 +60,10 @@ class Sign(_HardLabel):
         """The decision boundary, as wide as the noise on the field."""
         return jnp.zeros_like(V)[None], self.deviation(V)[None]
 
+    def decision_boundaries(self, V: Scalar) -> Float[Array, " k"]:
+        """The origin."""
+        return jnp.zeros_like(V)[None]
+
     def field_rule(self, m: Scalar, V: Scalar, order: int) -> Rule:
         """Points in the layer around the decision boundary."""
         scale = jnp.sqrt(jnp.maximum(m, jnp.finfo(m.dtype).tiny))
@@ -101,6 +105,19 @@ class SymmetricDoor(_HardLabel):
         """The middle of the door and its wall."""
         s = self.deviation(V)
         return jnp.stack([jnp.zeros_like(V), jnp.asarray(self.width, V.dtype)]), jnp.stack([s, s])
+
+    def decision_boundaries(self, V: Scalar) -> Float[Array, " k"]:
+        """The wall, moved inwards by the field's uncertainty, to the origin if that is too large."""
+        ends = jnp.stack([jnp.zeros_like(V), jnp.asarray(self.width, V.dtype)])
+
+        def margin(omega):
+            plus, minus = (self.log_partition(jnp.asarray(y), omega, V) for y in (1.0, -1.0))
+            return plus - minus
+
+        xtol = 4 * jnp.finfo(V.dtype).eps * ends[1]
+        wall = search_bracket(margin, *ends, *jax.vmap(margin)(ends), xtol=xtol)
+        inside = wall.result == RESULTS.successful
+        return jnp.stack([ends[0], jnp.where(inside, wall.value, 0.0)])
 
     def field_rule(self, m: Scalar, V: Scalar, order: int) -> Rule:
         """Points in the layer around the wall."""

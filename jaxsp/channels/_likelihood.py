@@ -165,6 +165,10 @@ class Logistic(AbstractLogConcave):
         """The two labels, -1 and 1."""
         return jnp.array([-1.0, 1.0])
 
+    def decision_boundaries(self, V: Scalar) -> Float[Array, " k"]:
+        """The origin."""
+        return jnp.zeros_like(V)[None]
+
     def log_likelihood(self, y: Scalar, z: Scalar) -> Scalar:
         r"""$-\log(1 + e^{-yz})$."""
         return -jax.nn.softplus(-y * z)
