@@ -16,3 +16,28 @@ from .replica import (
     maximum_likelihood as maximum_likelihood,
     uninformed_energy as uninformed_energy,
 )
+from .state_evolution import (
+    ThresholdStates as ThresholdStates,
+    fixed_self_overlap_state_evolution as fixed_self_overlap_state_evolution,
+    growth_factor as growth_factor,
+    ml_state_evolution as ml_state_evolution,
+    state_evolution as state_evolution,
+    threshold_states as threshold_states,
+)
+from .thresholds import (
+    CriticalPoint as CriticalPoint,
+    Spinodals as Spinodals,
+    TensorThresholds as TensorThresholds,
+    Thresholds as Thresholds,
+    amp_threshold as amp_threshold,
+    critical_point as critical_point,
+    first_order_threshold as first_order_threshold,
+    gradient_flow_threshold as gradient_flow_threshold,
+    information_theoretic_threshold as information_theoretic_threshold,
+    langevin_threshold as langevin_threshold,
+    ml_amp_threshold as ml_amp_threshold,
+    spinodals as spinodals,
+    tensor_thresholds as tensor_thresholds,
+    thresholds as thresholds,
+    trivialization_threshold as trivialization_threshold,
+)

@@ -42,7 +42,7 @@ def all_roots(
         grid: increasing points.
         extrema: how many extrema are looked for; there are `extrema + 1` pieces.
     """
-    fixed = frozen(parameters)
+    fixed, grid = frozen((parameters, grid))
 
     def value_and_slope(x):
         return jax.jvp(lambda x: f(fixed, x), (x,), (jnp.ones_like(x),))

@@ -8,6 +8,8 @@ from scipy import integrate, optimize
 
 from jaxsp import priors, spiked
 
+from .reference import exact_overlaps, potential
+
 # (delta2, deltap): easy, hard, impossible, next to the transition, matrix alone, tensor alone.
 NOISES = [(0.7, 4.0), (1.1, 0.5), (2.0, 3.0), (0.999, 2.0), (0.4, np.inf), (np.inf, 0.2)]
 
@@ -16,21 +18,6 @@ def family(p):
     return jax.jit(
         jax.vmap(lambda d: spiked.bayes_optimal(spiked.MatrixTensor(p, d[0], d[1]), throw=False))
     )
-
-
-def exact_overlaps(p, delta2, deltap):
-    """All roots in (0, 1) of 1 + Q'(m) - Q'(m) / m."""
-    slope = np.zeros(p)
-    slope[1], slope[p - 1] = 1 / delta2, 1 / deltap
-    polynomial = np.polynomial.Polynomial(slope)
-    shifted = np.polynomial.Polynomial(slope[1:])
-    roots = (1 + polynomial - shifted).roots()
-    real = roots[np.abs(roots.imag) < 1e-9].real
-    return np.sort(real[(real > 1e-9) & (real < 1 - 1e-12)])
-
-
-def potential(p, delta2, deltap, m):
-    return 0.5 * (np.log1p(-m) + m + m**2 / (2 * delta2) + m**p / (p * deltap))
 
 
 @pytest.mark.parametrize("p", [3, 4])
