@@ -1,12 +1,14 @@
-"""The commands, thin over `jaxsp.figures`."""
+"""The commands, thin over `jaxsp.figures` and `jaxsp.sweeps`."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
+import numpy as np
 import typer
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -21,6 +23,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=N
 console = Console()
 problems = Console(stderr=True)
 
+_FOR_SWEEPS = ("matplotlib", "xarray", "zarr", "h5netcdf", "h5py")
 _NEEDED = ("matplotlib", "xarray", "h5netcdf", "h5py", "sklearn")
 
 
@@ -68,9 +71,7 @@ def reproduce(
     """
     import jax
 
-    missing = [package for package in _NEEDED if find_spec(package) is None]
-    if missing:
-        _refuse(f'{", ".join(missing)} not installed: python -m pip install "jaxsp[figures]"')
+    _require(_NEEDED)
     # A program may choose its precision; the library never does at import.
     jax.config.update("jax_enable_x64", True)
     try:
@@ -86,7 +87,103 @@ def reproduce(
         raise typer.Exit(1)
 
 
-def _refuse(message: str) -> None:
+_RANGE = "START:STOP:POINTS or one value"
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def sweep(
+    context: typer.Context,
+    prior: Annotated[str, typer.Option(help="Law of the weights, as rademacher or gaussian.")],
+    channel: Annotated[str, typer.Option(help="Law of the outputs, as sign or linear.")],
+    alpha: Annotated[str, typer.Option(help=f"Samples per weight: {_RANGE}.", metavar="RANGE")],
+    out: Annotated[Path, typer.Option(help="Folder of the data, NAME.zarr; run again to resume.")],
+    quantity: Annotated[str | None, typer.Option(help="What the picture shows.")] = None,
+    float32: Annotated[bool, typer.Option("--float32", help="In single precision.")] = False,
+) -> None:
+    """Compute a diagram of a model over alpha and its parameters, on all devices.
+
+    Every parameter of the prior and the channel is an option too: --noise-variance 0.001:0.1:50,
+    --sparsity 0.2. Writes NAME.zarr, which a stopped sweep goes on from if the same command is run
+    again, and the picture NAME.png.
+    """
+    import jax
+
+    _require(_FOR_SWEEPS)
+    from . import sweeps
+    from ._diagram import diagram
+
+    jax.config.update("jax_enable_x64", not float32)
+    try:
+        if out.suffix != ".zarr":
+            raise ValueError(f"Argument `--out` must end in .zarr, but is {str(out)!r}.")
+        ranges = {"alpha": _values("--alpha", alpha)} | _extra_ranges(context.args)
+        data = diagram(prior, channel, ranges, store=out, progress=console.is_terminal)
+    except (ValueError, sweeps.SweepError, sweeps.StoreError) as error:
+        _refuse(str(error))
+    console.print(f"Wrote {escape(str(out))}")
+    failed = int((data["status"] != 0).sum())
+    if failed:
+        console.print(f"[yellow]{failed} points are not to be trusted: see `status`.[/yellow]")
+    _draw(out, quantity, out.with_suffix(".png"))
+
+
+@app.command()
+def plot(
+    file: Annotated[Path, typer.Argument(help="Data of a sweep: NAME.zarr or NAME.nc.")],
+    quantity: Annotated[str | None, typer.Option(help="What the picture shows.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The picture; NAME.png if not given.")] = None,
+) -> None:
+    """Draw the data of a sweep: a curve over one parameter, maps and thresholds over two."""
+    _require(_FOR_SWEEPS)
+    _draw(file, quantity, file.with_suffix(".png") if out is None else out)
+
+
+def _draw(file: Path, quantity: str | None, out: Path) -> None:
+    from . import sweeps
+    from ._diagram_picture import picture
+
+    try:
+        picture(sweeps.load(file), quantity).savefig(out, dpi=150)
+    except (ValueError, OSError) as error:
+        _refuse(str(error))
+    console.print(f"Wrote {escape(str(out))}")
+
+
+def _extra_ranges(words: list[str]) -> dict[str, NDArray]:
+    """Options that are parameters of the model: `--noise-variance 0:1:5` or `--noise-variance=0`."""
+    found: dict[str, NDArray] = {}
+    words = list(words)
+    while words:
+        option, equals, text = words.pop(0).partition("=")
+        if not option.startswith("--") or not (equals or words):
+            raise ValueError(f"There must be an option and its value, but there is {option!r}.")
+        name = option.removeprefix("--").replace("-", "_")
+        found[name] = _values(option, text if equals else words.pop(0))
+    return found
+
+
+def _values(option: str, text: str) -> NDArray:
+    """The values of `START:STOP:POINTS`, or a single one."""
+    parts = text.split(":")
+    try:
+        start, stop, points = parts if len(parts) > 1 else (text, text, "1")
+        values = np.linspace(float(start), float(stop), int(points))
+    except ValueError as error:
+        raise ValueError(f"Argument `{option}` must be {_RANGE}, but is {text!r}.") from error
+    if values.size == 0 or not np.all(np.isfinite(values)):
+        raise ValueError(
+            f"Argument `{option}` must be finite and have at least one point, but is {text!r}."
+        )
+    return values
+
+
+def _require(packages: Iterable[str]) -> None:
+    missing = [package for package in packages if find_spec(package) is None]
+    if missing:
+        _refuse(f'{", ".join(missing)} not installed: python -m pip install "jaxsp[figures]"')
+
+
+def _refuse(message: str) -> NoReturn:
     problems.print(escape(message), style="red")
     raise typer.Exit(2)
 

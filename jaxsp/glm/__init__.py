@@ -8,6 +8,7 @@ from .capacity import (
     storage_entropy as storage_entropy,
 )
 from .model import GLM as GLM
+from .phases import Phase as Phase, Phases as Phases, phases as phases
 from .replica import (
     Branches as Branches,
     bayes_optimal as bayes_optimal,

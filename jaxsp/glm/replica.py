@@ -192,7 +192,7 @@ def bayes_optimal(model: GLM, alpha: ScalarLike, *, throw: bool = True) -> Solut
 def _bayes_optimal(model: GLM, alpha: Scalar, order: int) -> Solution:
     curve = scan(model, alpha.dtype, order)
     candidates = find_candidates(model, alpha, curve, order, _MAX_ROOTS)
-    best = _equilibrium(model, alpha, curve, candidates, order)
+    best = equilibrium(model, alpha, curve, candidates, order)
     return solution_at(
         model, alpha, curve, candidates.kind[best], candidates.x[best], candidates.stable[best],
         order,
@@ -203,7 +203,7 @@ def _bayes_optimal(model: GLM, alpha: Scalar, order: int) -> Solution:
 _MAX_ROOTS = 5
 
 
-def _equilibrium(
+def equilibrium(
     model: GLM, alpha: Scalar, curve: Curve, candidates: Candidates, order: int
 ) -> Array:
     """Index of the stable candidate of largest free entropy."""

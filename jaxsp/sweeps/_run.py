@@ -101,7 +101,9 @@ def run(
         raise ValueError("Argument `store` must be given in a job of several processes.")
     keyed = check_parameters(function, grid.names)
     blocks = Blocks(grid.shape, chunk_size)
-    batch_size = min(32, -(-blocks.size // 16)) if batch_size is None else batch_size
+    # A device takes at least two batches; of the devices, nothing that decides numbers may depend.
+    largest = -(-blocks.size // 2)
+    batch_size = min(largest, batch_size or min(32, -(-blocks.size // 16)))
     devices = jax.local_devices() if devices is None else list(devices)
     dtype = jnp.result_type(float)
     evaluator = Evaluator(
