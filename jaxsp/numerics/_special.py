@@ -63,21 +63,11 @@ def inverse_mills(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
 @inverse_mills.defjvp
 def _(primals, tangents):
     (x,), (dx,) = primals, tangents
-    return inverse_mills(x), _mills_slope(x) * dx
-
-
-@jax.custom_jvp
-def _mills_slope(x):
-    """The derivative -r h of r, which is w - 1: its own is that of w where the product would cancel."""
-    return -inverse_mills(x) * mean_excess(x)
-
-
-@_mills_slope.defjvp
-def _(primals, tangents):
-    (x,), (dx,) = primals, tangents
-    r, h, w = inverse_mills(x), mean_excess(x), truncated_variance(x)
-    tail = jax.jvp(_tail_variance, (x,), (jnp.ones_like(x),))[1]
-    return _mills_slope(x), jnp.where(x < _TAIL, tail, r * (h * h - w)) * dx
+    r = inverse_mills(x)
+    # The derivative -r h of r is w - 1: its own is that of w where the product would cancel. Away
+    # from the tail it is written with the r at hand, which is a long expression.
+    slope = jnp.where(x < _TAIL, _tail_variance(x) - 1, -r * (x + r))
+    return r, slope * dx
 
 
 # Below this the direct forms of `mean_excess` and its derivatives would cancel.
@@ -93,8 +83,8 @@ def _tail_mean_excess(x):
     # Closed by the fixed point of its last levels; then this many of them reach rounding at t = 5.
     levels = 24 if x.dtype == jnp.float64 else 12
     g = 2 * (levels + 1) / (t + jnp.sqrt(t * t + 4 * (levels + 1)))
-    for level in range(levels, 1, -1):
-        g = level / (t + g)
+    # A loop, as the levels written out, and their derivatives, would be most of the code of a theory.
+    g = jax.lax.fori_loop(0, levels - 1, lambda i, g: (levels - i) / (t + g), g)
     return 1 / (t + g)
 
 
@@ -103,21 +93,15 @@ def _tail_variance(x):
     return jax.jvp(_tail_mean_excess, (x,), (jnp.ones_like(x),))[1]
 
 
-@jax.custom_jvp
 def mean_excess(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
     r"""$h(x) = x + \phi(x)/\Phi(x)$: the mean of $\mathcal N(x, 1)$ restricted to the positive axis."""
     return jnp.where(x < _TAIL, _tail_mean_excess(x), x + inverse_mills(x))
 
 
-@mean_excess.defjvp
-def _(primals, tangents):
-    (x,), (dx,) = primals, tangents
-    return mean_excess(x), truncated_variance(x) * dx
-
-
 def truncated_variance(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
     r"""$w(x) = 1 - r(x) h(x)$: the variance of $\mathcal N(x, 1)$ restricted to the positive axis."""
-    return jnp.where(x < _TAIL, _tail_variance(x), 1 - inverse_mills(x) * mean_excess(x))
+    r = inverse_mills(x)
+    return jnp.where(x < _TAIL, _tail_variance(x), 1 - r * (x + r))
 
 
 def log_ndtr_difference(a: Float[Array, "*s"], b: Float[Array, "*s"]) -> Float[Array, "*s"]:

@@ -15,16 +15,16 @@ from ._base import Prior
 
 
 class HalfLine(eqx.Module):
-    r"""One piece of a law: density $p\, \exp(-\lambda w - \kappa w^2/2) / Z_0$ on $w > 0$, or mirrored.
+    r"""One piece of a law: density $c\, \exp(-\lambda w - \kappa w^2/2)$ on $w > 0$, or mirrored.
 
     Attributes:
-        weight: its probability $p$.
+        log_height: $\log c$.
         rate: $\lambda$; may be negative if $\kappa > 0$.
         curvature: $\kappa \ge 0$.
         sign: 1 or -1, the side on which it lies.
     """
 
-    weight: Scalar
+    log_height: Scalar
     rate: Scalar
     curvature: Scalar
     sign: int = eqx.field(static=True)
@@ -60,18 +60,18 @@ class AbstractHalfLine(Prior):
 
     @abc.abstractmethod
     def pieces(self) -> tuple[HalfLine, ...]:
-        """The pieces; their weights sum to one."""
+        """The pieces, of total probability one."""
 
     @abc.abstractmethod
     def scale(self) -> tuple[Scalar, Scalar]:
         """Where the weights are, and how far from there forty digits of them reach."""
 
     def log_partition(self, A: Scalar, b: Scalar) -> Scalar:
-        r"""Sum over the pieces of $p \int_0^\infty e^{-(\lambda \mp b) w - (\kappa + A) w^2/2} dw / Z_0$."""
+        r"""Sum over the pieces of $c \int_0^\infty e^{-(\lambda \mp b) w - (\kappa + A) w^2/2} dw$."""
 
         def term(piece):
             tilted = _log_integral(piece.rate - piece.sign * b, piece.curvature + A)
-            return jnp.log(piece.weight) + tilted - _log_integral(piece.rate, piece.curvature)
+            return piece.log_height + tilted
 
         return log_sum_exp(tuple(map(term, self.pieces())))
 
@@ -86,7 +86,7 @@ class AbstractHalfLine(Prior):
             tilted = _log_integral(
                 piece.rate - field, curvature, 0.5 * observation**2, 0.5 * cross / safe
             )
-            return jnp.log(piece.weight) + tilted - _log_integral(piece.rate, piece.curvature)
+            return piece.log_height + tilted
 
         return log_sum_exp(tuple(map(term, self.pieces())))
 
@@ -123,7 +123,7 @@ class Exponential(AbstractHalfLine):
     def pieces(self) -> tuple[HalfLine, ...]:
         """One piece."""
         rate = jnp.asarray(self.rate, real_dtype(self.rate))
-        return (HalfLine(jnp.ones_like(rate), rate, jnp.zeros_like(rate), 1),)
+        return (HalfLine(jnp.log(rate), rate, jnp.zeros_like(rate), 1),)
 
     def scale(self) -> tuple[Scalar, Scalar]:
         """The origin, and forty decay lengths."""
@@ -153,8 +153,8 @@ class Laplace(AbstractHalfLine):
     def pieces(self) -> tuple[HalfLine, ...]:
         """Two mirror images."""
         rate = 1 / jnp.asarray(self.scale_length, real_dtype(self.scale_length))
-        half, flat = 0.5 * jnp.ones_like(rate), jnp.zeros_like(rate)
-        return HalfLine(half, rate, flat, 1), HalfLine(half, rate, flat, -1)
+        height, flat = jnp.log(0.5 * rate), jnp.zeros_like(rate)
+        return HalfLine(height, rate, flat, 1), HalfLine(height, rate, flat, -1)
 
     def scale(self) -> tuple[Scalar, Scalar]:
         """The origin, and forty decay lengths."""
@@ -188,7 +188,8 @@ class TruncatedGaussian(AbstractHalfLine):
         """One piece."""
         dtype = real_dtype(self.mean, self.variance)
         curvature = 1 / jnp.asarray(self.variance, dtype)
-        return (HalfLine(jnp.ones_like(curvature), -self.mean * curvature, curvature, 1),)
+        rate = -self.mean * curvature
+        return (HalfLine(-_log_integral(rate, curvature), rate, curvature, 1),)
 
     def scale(self) -> tuple[Scalar, Scalar]:
         """The maximum of the density, and ten deviations."""
