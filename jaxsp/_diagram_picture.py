@@ -136,7 +136,8 @@ def _maps(figure: Figure, data: xr.Dataset, names: list[str], quantity: str) -> 
     # The same round levels on both maps.
     levels = None
     if finite.size and np.ptp(finite) > 0:
-        levels = list(MaxNLocator(8).tick_values(finite.min(), finite.max()))
+        round_ones = MaxNLocator(8).tick_values(finite.min(), finite.max())
+        levels = [float(v) for v in round_ones if finite.min() < v < finite.max()]
     axes = figure.subplots(1, len(maps), squeeze=False, sharex=True, sharey=True)[0]
     x, y = data[horizontal].values, data[vertical].values
     what = NUMBERS.get(quantity) or _label(data, quantity)

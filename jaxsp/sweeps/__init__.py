@@ -3,6 +3,14 @@
 Needs the extra `sweeps`: python -m pip install "jaxsp[sweeps]".
 """
 
+from ._continuation import (
+    Branch as Branch,
+    Folds as Folds,
+    OnBranch as OnBranch,
+    folds as folds,
+    follow as follow,
+    on_branch as on_branch,
+)
 from ._dataset import load as load, save as save
 from ._errors import (
     StoreError as StoreError,
