@@ -19,5 +19,6 @@ from ._errors import (
 )
 from ._grid import AbstractGrid as AbstractGrid, Grid as Grid, Points as Points
 from ._progress import Progress as Progress
+from ._refine import Boundary as Boundary, boundary as boundary
 from ._run import run as run
 from ._variables import Variable as Variable
