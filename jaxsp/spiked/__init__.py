@@ -1,5 +1,7 @@
 """The spiked matrix-tensor model: statics, thresholds, landscape, AMP (arXiv 1812.09066, 1902.00139)."""
 
+from ._tensor import SymmetricTensor as SymmetricTensor
+from .amp import AMPResult as AMPResult, amp as amp, ml_amp as ml_amp
 from .model import (
     MatrixTensor as MatrixTensor,
     Spherical as Spherical,
@@ -15,6 +17,15 @@ from .replica import (
     free_entropy as free_entropy,
     maximum_likelihood as maximum_likelihood,
     uninformed_energy as uninformed_energy,
+)
+from .simulate import (
+    Instance as Instance,
+    energies as energies,
+    gradient as gradient,
+    hamiltonian as hamiltonian,
+    hessian as hessian,
+    on_sphere as on_sphere,
+    sample_instance as sample_instance,
 )
 from .state_evolution import (
     ThresholdStates as ThresholdStates,
