@@ -63,7 +63,8 @@ def run(
         seed: of the random numbers.
         devices: of this process; all of them if None.
         variables: descriptions, units and dimensions of parameters and results, by name.
-        coordinates: values along the dimensions of results that are arrays, by name.
+        coordinates: values along the dimensions of results that are arrays, by name. An axis that is
+            as long as one of them alone is taken to be its.
         attributes: of the dataset, besides those that say how it was made.
         progress: whether to show a bar, or a function to be given a `Progress` after each chunk; a
             bar if a terminal is there if None.
@@ -112,7 +113,8 @@ def run(
     )  # fmt: skip
     assert evaluator.shapes is not None
     variables = {} if variables is None else variables
-    found = outputs(evaluator.shapes, evaluator.codes, variables)
+    lengths = {name: np.size(values) for name, values in (coordinates or {}).items()}
+    found = outputs(evaluator.shapes, evaluator.codes, variables, lengths)
     named = {name for name in grid.parameters} | {out.name for out in found}
     described = _coordinates(grid, coordinates or {}, variables)
     _check_names(grid, found, described, set(variables) - named)

@@ -21,7 +21,8 @@ class Variable:
     Attributes:
         description: in words; the name if it is empty.
         units: 1 for what is dimensionless.
-        dims: names of the axes of an array, beside those of the grid; made from its name if empty.
+        dims: names of the axes of an array, beside those of the grid. If empty, an axis is that of the
+            coordinate of its length, if there is one, and has a name made from the variable's if not.
     """
 
     description: str = ""
@@ -116,8 +117,9 @@ def outputs(
     shapes: Mapping[str, jax.ShapeDtypeStruct],
     codes: set[str],
     variables: Mapping[str, Variable],
+    lengths: Mapping[str, int],
 ) -> tuple[Output, ...]:
-    """The variables of a result, from the shapes of its leaves."""
+    """The variables of a result, from the shapes of its leaves and the lengths of coordinates."""
     found = []
     for name, leaf in shapes.items():
         given = variables.get(name, Variable())
@@ -127,7 +129,7 @@ def outputs(
                 f"Variable `{name}` must have {rank} dims, as what the function returns, "
                 f"but has {given.dims}."
             )
-        dims = given.dims or tuple(f"{name}_{axis}" for axis in range(rank))
+        dims = given.dims or _dims(name, leaf.shape, lengths)
         attributes = given.attributes(name)
         if name in codes:
             # As the CF conventions have it.
@@ -135,3 +137,13 @@ def outputs(
             attributes["flag_meanings"] = " ".join(RESULTS._name_to_item)
         found.append(Output(name, dims, tuple(leaf.shape), np.dtype(leaf.dtype), attributes))
     return tuple(found)
+
+
+def _dims(name: str, shape: tuple[int, ...], lengths: Mapping[str, int]) -> tuple[str, ...]:
+    """A name for each axis: that of the coordinate of its length, each but once."""
+    free, dims = dict(lengths), []
+    for axis, length in enumerate(shape):
+        fitting = [dim for dim, size in free.items() if size == length]
+        dims.append(fitting[0] if len(fitting) == 1 else f"{name}_{axis}")
+        free.pop(dims[-1], None)
+    return tuple(dims)

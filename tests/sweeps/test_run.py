@@ -87,6 +87,23 @@ def test_list_of_points_and_named_dimensions():
     assert data.a.attrs == {"units": "m", "long_name": "prefactor"}
 
 
+def test_axes_take_the_coordinate_of_their_length():
+    def function(a):
+        return {
+            "x": a * jnp.arange(3),
+            "xt": a * jnp.ones((3, 2)),
+            "other": a * jnp.ones((4, 3)),
+            "twice": a * jnp.ones((3, 3)),
+        }
+
+    coordinates = {"x_axis": [0.0, 1.0, 2.0], "time": [0.5, 1.0]}
+    data = sweeps.run(function, sweeps.Grid({"a": [1.0]}), coordinates=coordinates)
+    assert data.x.dims == ("a", "x_axis")
+    assert data.xt.dims == ("a", "x_axis", "time")
+    assert data.other.dims == ("a", "other_0", "x_axis")
+    assert data.twice.dims == ("a", "x_axis", "twice_1")
+
+
 def test_failed_lanes_are_marked_and_stop_nothing():
     def root(c):
         return newton_root(lambda x: x**2 + c, jnp.ones_like(c))
