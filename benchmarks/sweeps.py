@@ -112,8 +112,8 @@ def storing():
             f"v{k}": jax.lax.fori_loop(0, 4000, lambda i, z: jnp.cos(z + x), x) for k in range(8)
         }
 
-    grid = sweeps.Grid({"x": np.linspace(0.0, 1.0, 60_000)})
-    options = {"chunk_size": 6_000, "devices": jax.devices()[:1]}
+    grid = sweeps.Grid({"x": np.linspace(0.0, 1.0, 96_000)})
+    options = {"chunk_size": 16_000, "devices": jax.devices()[:1]}
     memory, store = [], []
     for _ in range(4):
         memory += timed(slow, grid, 1, **options)
