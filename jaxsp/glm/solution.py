@@ -105,14 +105,14 @@ def solution_at(
     """Everything at one fixed point; NaN where it does not exist."""
     # With half as many points again as the fixed point was found with: what it then lacks of one is
     # the error of the root and of the quadrature.
-    order = order + order // 2
-    state = state_at(model, alpha, curve, kind, x, order)
+    finer = order + order // 2
+    state = state_at(model, alpha, curve, kind, x, finer)
     m, V = state.weight.overlap, state.weight.error_variance
     saturated, regular = kind == SATURATED, (kind == REGULAR) & exists
     perfect = saturated & jnp.isfinite(curve.end)
     f = free_entropy_at(alpha, curve, kind, state)
     rho = model.prior.second_moment()
-    certain = output_potential(model, rho, _vanishing(rho), order).potential
+    certain = output_potential(model, rho, _vanishing(rho), finer).potential
     information = jnp.where(curve.dense_information, jnp.inf, alpha * certain - f)
     labels = model.channel.labels is not None
 

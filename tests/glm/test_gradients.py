@@ -37,7 +37,13 @@ def central(f, x, h=1e-3):
     return np.stack(columns, axis=-1)
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] * (name == "phase retrieval"))
+        for name in FAMILIES
+    ],
+)
 def test_learning_curves(name):
     at = quantities(FAMILIES[name])
     points = jnp.array([[0.8, 0.2], [2.5, 0.3]])

@@ -50,7 +50,10 @@ def everything(family, alpha, first, second):
     return solution, slope, output.potential, model.prior.second_moment()
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] * ("probit" not in name)) for name in FAMILIES],
+)
 def test_identities(name):
     family, first_range, second_range = FAMILIES[name]
 

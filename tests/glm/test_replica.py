@@ -111,7 +111,9 @@ MODELS = {
 }
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name == "door")) for name in MODELS]
+)
 def test_thermodynamic_integration(name):
     """f(alpha) is the integral of Phi_out along the branch."""
     model = MODELS[name]

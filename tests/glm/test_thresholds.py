@@ -168,6 +168,19 @@ def phase_retrieval_spinodal():
     return -result.fun
 
 
+@pytest.mark.slow
+def test_symmetric_door_with_gaussian_weights():
+    """Recovery sets in continuously where 1/alpha = 16 K^2 phi(K)^2, and without a jump above."""
+    width = 0.6744897501960817
+    density = np.exp(-0.5 * width**2) / np.sqrt(2 * np.pi)
+    found = glm.thresholds(glm.GLM(priors.Gaussian(), channels.SymmetricDoor()))
+    np.testing.assert_allclose(found.weak_recovery, 1 / (16 * (width * density) ** 2), rtol=1e-9)
+    assert not found.exists.algorithmic
+    assert not found.exists.information_theoretic
+    assert not found.exists.informative_spinodal
+
+
+@pytest.mark.slow
 def test_symmetric_door():
     """m leaves 0 continuously near 1.36 and jumps to 1 near 1.57; counting gives 1 (arXiv 1708.03395)."""
     found = glm.thresholds(glm.GLM(priors.Rademacher(), channels.SymmetricDoor()))
