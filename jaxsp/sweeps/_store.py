@@ -1,6 +1,7 @@
 """Where results are kept: in memory, or in a zarr store that survives what happens to the process."""
 
 import errno
+import json
 import os
 import shutil
 import tempfile
@@ -127,7 +128,8 @@ class Store:
 
     def _fill(self, path: Path) -> None:
         layout = self._layout
-        attributes: Any = layout.attributes | {_IDENTITY: layout.identity}
+        # As text, which every format of files can hold.
+        attributes: Any = layout.attributes | {_IDENTITY: json.dumps(layout.identity)}
         group = zarr.open_group(str(path), mode="w", attributes=attributes)
         for name, dims, values, attributes in layout.coordinates:
             array = group.create_array(
@@ -157,7 +159,7 @@ class Store:
         """
         try:
             group = zarr.open_group(str(self._path), mode="r+", use_consolidated=False)
-            identity = group.attrs.asdict().get(_IDENTITY)
+            identity = json.loads(str(group.attrs.asdict().get(_IDENTITY)))
         except (OSError, ValueError):
             identity = None
         if not isinstance(identity, dict):

@@ -147,6 +147,8 @@ def test_stopped_sweep_is_resumed_where_it_was(expected, tmp_path):
     assert seen[-1] == 7 * ROWS
     assert equal_bits(resumed, expected)
     assert equal_bits(sweeps.load(store), expected)
+    sweeps.save(sweeps.load(store), tmp_path / "copy.nc")
+    assert equal_bits(sweeps.load(tmp_path / "copy.nc"), expected)
     # Nothing is left to do, and a file that was torn is noticed.
     seen.clear()
     sweep(lambda progress: seen.append(progress.done))
