@@ -2,6 +2,16 @@
 
 from ._tensor import SymmetricTensor as SymmetricTensor
 from .amp import AMPResult as AMPResult, amp as amp, ml_amp as ml_amp
+from .landscape import (
+    CriticalPoints as CriticalPoints,
+    GlassConstants as GlassConstants,
+    Spectrum as Spectrum,
+    bulk_place as bulk_place,
+    complexity as complexity,
+    critical_points as critical_points,
+    glass_constants as glass_constants,
+    hessian_spectrum as hessian_spectrum,
+)
 from .model import (
     MatrixTensor as MatrixTensor,
     Spherical as Spherical,
@@ -52,3 +62,4 @@ from .thresholds import (
     thresholds as thresholds,
     trivialization_threshold as trivialization_threshold,
 )
+from .trivialization import full_trivialization_threshold as full_trivialization_threshold
