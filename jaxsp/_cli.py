@@ -124,7 +124,11 @@ def sweep(
     failed = int((data["status"] != 0).sum())
     if failed:
         console.print(f"[yellow]{failed} points are not to be trusted: see `status`.[/yellow]")
-    _draw(out, quantity, out.with_suffix(".png"))
+    ranged = [name for name, values in ranges.items() if values.size > 1]
+    if len(ranged) in (1, 2):
+        _draw(out, quantity, out.with_suffix(".png"))
+    else:
+        console.print(f"No picture: it would have {len(ranged)} dimensions, not one or two.")
 
 
 @app.command()

@@ -92,7 +92,8 @@ class Evaluator:
             on_device = jax.shard_map(
                 on_device, mesh=mesh, in_specs=split, out_specs=split, check_vma=False
             )
-        self._run = jax.jit(on_device)
+        self._function, self._devices = jax.jit(on_device), len(devices)
+        self._compiled: Any = None
 
     def _checked(self, named: dict[str, jax.Array], codes: set[str]) -> dict[str, jax.Array]:
         """The same, if they are like those of the first time that the function was traced."""
@@ -116,6 +117,20 @@ class Evaluator:
                 )
         return named
 
+    def _compile(self, *arguments: Any) -> Any:
+        """The compiled function; only now, since a finished sweep needs none."""
+        try:
+            lowered = self._function.lower(*arguments)
+        except (TypeError, ValueError) as error:
+            if self._devices == 1:
+                raise
+            raise SweepError(
+                f"The function does not pass through jax.shard_map: {_first_line(error)} Solvers of "
+                "lineax and optimistix do not: give one device, devices=jax.local_devices()[:1], or "
+                "use those of jaxsp.numerics."
+            ) from error
+        return lowered.compile()
+
     def __call__(
         self, parameters: Mapping[str, NDArray], index: NDArray
     ) -> "Callable[[], dict[str, NDArray]]":
@@ -128,7 +143,10 @@ class Evaluator:
             return jax.device_put(filled, self._sharding)
 
         values = [lanes(parameters[name], self._dtype) for name in self._names]
-        found = self._run(values, lanes(index, np.uint32))
+        places = lanes(index, np.uint32)
+        if self._compiled is None:
+            self._compiled = self._compile(values, places)
+        found = self._compiled(values, places)
 
         def wait() -> dict[str, NDArray]:
             return {name: np.asarray(a)[: index.size] for name, a in found.items()}

@@ -103,6 +103,35 @@ def test_maps_show_thresholds():
     )
 
 
+def test_thresholds_over_two_parameters_at_one_alpha():
+    x, y = np.linspace(0.0, 1.0, 11), np.linspace(0.0, 2.0, 5)
+    spinodal = np.add.outer(y, x)
+    dims = ("sparsity", "noise_variance")
+    error = (dims, np.exp(-spinodal))
+    data = xr.Dataset(
+        {f"{b}_{n}": error for b in ("optimal", "uninformed", "informed")
+         for n in ("classification_error", "overlap")} | {"algorithmic": (dims, spinodal)},
+        {"noise_variance": x, "sparsity": y},
+        {"prior": "gauss-bernoulli", "channel": "sign", "alpha": 1.5},
+    )  # fmt: skip
+    figure = picture(data)
+    labels = [line.get_label() for line in figure.axes[0].lines]
+    assert labels == ["algorithmic threshold"]
+    assert "alpha 1.5" in figure.get_suptitle()
+
+
+@pytest.mark.parametrize("extra", ["", "--noise-variance 0:0.1:2 --bias 0:0.1:2 --alpha 1:2:2"])
+def test_no_picture_of_other_than_one_or_two_dimensions(tmp_path, monkeypatch, extra):
+    def diagram(prior, channel, ranges, *, store, progress):
+        return xr.Dataset({"status": ((), 0)})
+
+    monkeypatch.setattr(_diagram, "diagram", diagram)
+    result = call(f"{BINARY} --alpha 1.2 {extra} --out", tmp_path / "d.zarr")
+    assert result.exit_code == 0, result.output
+    assert "No picture" in result.output
+    assert not (tmp_path / "d.png").exists()
+
+
 def test_other_data_are_drawn_too(tmp_path):
     path = tmp_path / "data.nc"
     grid = sweeps.Grid({"x": [1.0, 2.0], "y": [1.0, 3.0]})

@@ -5,6 +5,7 @@ import resource
 
 import jax
 import jax.numpy as jnp
+import lineax
 import numpy as np
 import pytest
 import xarray as xr
@@ -244,6 +245,18 @@ def test_changing_structure_is_refused(tmp_path):
 def test_functions_that_cannot_be_swept(function, message):
     with pytest.raises(sweeps.SweepError, match=message):
         sweeps.run(function, sweeps.Grid({"x": [1.0]}))
+
+
+def test_solvers_that_cannot_be_sharded_are_named_and_run_on_one_device():
+    def solution(a):
+        matrix = lineax.MatrixLinearOperator(jnp.array([[2.0, 1.0], [1.0, 3.0]]) * a)
+        return lineax.linear_solve(matrix, jnp.ones(2)).value
+
+    grid = sweeps.Grid({"a": [1.0, 2.0]})
+    with pytest.raises(sweeps.SweepError, match="lineax and optimistix"):
+        sweeps.run(solution, grid)
+    data = sweeps.run(solution, grid, devices=jax.devices()[:1])
+    np.testing.assert_allclose(data.value, [[0.4, 0.2], [0.2, 0.1]])
 
 
 @pytest.mark.parametrize(
