@@ -1,0 +1,160 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+# ---
+
+# %% [markdown]
+# # Differentiating through theory
+#
+# A theory curve is a function with gradients, so it can be fitted to a measurement, and a model can be
+# designed by it.
+
+# %%
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxsp import channels, glm, plotting, priors
+
+jax.config.update("jax_enable_x64", True)
+
+# %% [markdown]
+# ## How noisy are the labels?
+#
+# Someone trains a perceptron on noisy labels and measures its errors on noiseless ones. We
+# are given six errors and their uncertainties, made here with a noise variance of 0.25 that the fit does
+# not know.
+
+# %%
+true_noise = 0.25
+measured_at = jnp.array([0.5, 1.0, 1.5, 2.0, 3.0, 4.0])
+
+
+def teacher(noise):
+    return glm.GLM(priors.Gaussian(), channels.Sign(noise))
+
+
+def experiment(key, samples):
+    model = teacher(true_noise)
+    data = glm.sample_instance(model, weights=400, samples=samples, key=key)
+    found = glm.amp(model, data.X, data.y, throw=False).mean
+    cosine = jnp.vdot(found, data.weights)
+    cosine = cosine / (jnp.linalg.norm(found) * jnp.linalg.norm(data.weights))
+    return jnp.arccos(cosine) / jnp.pi
+
+
+keys = jax.random.split(jax.random.key(0), 8)
+errors = np.stack([jax.vmap(lambda k, n=round(400 * float(a)): experiment(k, n))(keys)
+                   for a in measured_at], axis=1)  # fmt: skip
+mean, spread = errors.mean(0), errors.std(0, ddof=1) / np.sqrt(len(keys))
+
+# %% [markdown]
+# The error of the optimal student on noiseless labels is $\arccos(\sqrt{m/\rho})/\pi$. Least squares in
+# the logarithm of the noise, by Adam:
+
+
+# %%
+def predicted(log_noise, alphas):
+    model = teacher(jnp.exp(log_noise))
+    overlap = jax.vmap(lambda a: glm.bayes_optimal(model, a, throw=False).overlap)(alphas)
+    return jnp.arccos(jnp.sqrt(overlap)) / jnp.pi
+
+
+@jax.jit
+def misfit(log_noise):
+    return jnp.sum(((predicted(log_noise, measured_at) - mean) / spread) ** 2) / 2
+
+
+@jax.jit
+def step(log_noise, state):
+    value, gradient = jax.value_and_grad(misfit)(log_noise)
+    update, state = optimizer.update(gradient, state)
+    return log_noise + update, state, value
+
+
+optimizer = optax.adam(optax.cosine_decay_schedule(0.3, 60))
+log_noise = jnp.log(1.0)
+state = optimizer.init(log_noise)
+for _ in range(60):
+    log_noise, state, value = step(log_noise, state)
+
+# %% [markdown]
+# The uncertainty of the fit is a derivative too: the slope of the predictions at the minimum.
+
+# %%
+slopes = jax.jit(jax.jacfwd(predicted))(log_noise, measured_at)
+uncertainty = 1 / jnp.sqrt(jnp.sum((slopes / spread) ** 2))
+noise = jnp.exp(log_noise)
+print(f"noise variance {noise:.3f} ± {noise * uncertainty:.3f}, true {true_noise}")
+print(f"chi squared {2 * value:.1f} for {len(measured_at) - 1} degrees of freedom")
+assert abs(log_noise - np.log(true_noise)) < 4 * uncertainty
+
+# %%
+alphas = jnp.linspace(0.3, 4.2, 60)
+curve = jax.jit(predicted)
+ax = plotting.measurements(measured_at, mean, spread, label="measured")
+ax.plot(alphas, curve(log_noise, alphas), label=f"fit, noise variance {noise:.3f}")
+ax.plot(alphas, curve(0.0, alphas), ":", color=plotting.COLORS["grey"], label="start of the fit, 1")
+ax.set(xlabel=r"samples per weight $\alpha$", ylabel="error on noiseless labels")
+ax.legend(frameon=False)
+
+# %% [markdown]
+# ## An activation without a hard phase
+#
+# Phase retrieval, $y = |z|$, determines the weights from one output for each, but AMP needs 1.13: the sign
+# of the field is lost. Give the two sides of the activation different slopes, $c - 1$ and $c + 1$. How
+# different must they be? The algorithmic threshold has a derivative in $c$, so gradient descent can tell.
+
+
+# %%
+def retrieval(c):
+    activation = channels.PiecewiseLinear(jnp.zeros(1), jnp.stack([c - 1, c + 1]))
+    return glm.GLM(priors.Gaussian(), activation)
+
+
+@jax.jit
+def hard_phase(c):
+    found = glm.thresholds(retrieval(c), throw=False)
+    return found.algorithmic - found.information_theoretic
+
+
+@jax.jit
+def descend(c, state):
+    width, slope = jax.value_and_grad(hard_phase)(c)
+    update, state = design.update(slope, state)
+    return c + update, state, width, slope
+
+
+design = optax.sgd(1.0)
+c = jnp.asarray(0.1)
+state = design.init(c)
+history = []
+for _ in range(12):
+    after, state, width, slope = descend(c, state)
+    history.append((float(c), float(width)))
+    c = after
+    if c > 0.95:
+        break
+history = np.array(history)
+print(f"width of the hard phase: {history[0, 1]:.4f} at c = {history[0, 0]:.2f}, "
+      f"{history[-1, 1]:.4f} at c = {history[-1, 0]:.2f}")  # fmt: skip
+assert history[-1, 1] < history[0, 1] / 2
+
+# %% [markdown]
+# The slope is that of the threshold itself:
+
+# %%
+h = 1e-4
+print(jax.jit(jax.grad(hard_phase))(0.3), (hard_phase(0.3 + h) - hard_phase(0.3 - h)) / (2 * h))
+
+# %%
+grid = jnp.linspace(0.02, float(history[-1, 0]), 20)
+widths = jax.jit(lambda x: jax.lax.map(hard_phase, x))(grid)
+ax = plotting.branches(grid, widths, color=plotting.COLORS["grey"])
+ax.plot(*history.T, "o", color=plotting.COLORS["blue"], label="steps of gradient descent")
+ax.set(xlabel="asymmetry $c$ of the activation", ylabel="width of the hard phase in $\\alpha$")
+ax.legend(frameon=False)
