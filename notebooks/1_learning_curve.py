@@ -55,26 +55,26 @@ errors = {
 }
 
 # %% [markdown]
-# AMP on instances of 500 weights, four for each point:
+# AMP on instances of 1000 weights, six for each point:
 
 # %%
-measured_at = [0.4, 0.8, 1.5]
-keys = jax.random.split(jax.random.key(0), 4)
+measured_at = [0.6, 1.0, 2.0]
+keys = jax.random.split(jax.random.key(0), 6)
 
 
 def squared_error(key, samples):
-    data = glm.sample_instance(sparse, weights=500, samples=samples, key=key)
+    data = glm.sample_instance(sparse, weights=1000, samples=samples, key=key)
     found = glm.amp(sparse, data.X, data.y, throw=False)
     return jnp.mean((found.mean - data.weights) ** 2)
 
 
 measured = np.stack(
-    [jax.vmap(lambda key, n=round(a * 500): squared_error(key, n))(keys) for a in measured_at],
+    [jax.lax.map(lambda key, n=int(a * 1000): squared_error(key, n), keys) for a in measured_at],
     axis=1,
 )
 
 # %%
-ax = plotting.instances(measured_at, measured, label="AMP, p = 500")
+ax = plotting.instances(measured_at, measured, label="AMP, p = 1000")
 ax.plot(alphas, errors["sparse weights"], label="sparse weights")
 ax.plot(alphas, errors["Gaussian weights"], "--", color=plotting.COLORS["grey"],
         label="Gaussian weights of the same variance")  # fmt: skip
@@ -83,6 +83,6 @@ ax.legend(frameon=False)
 
 # %%
 theory = np.interp(measured_at, alphas, errors["sparse weights"])
-error = measured.std(axis=0, ddof=1) / 2
+error = measured.std(axis=0, ddof=1) / np.sqrt(len(keys))
 for alpha, mean, spread, expected in zip(measured_at, measured.mean(0), error, theory, strict=True):
     print(f"alpha = {alpha}: AMP {mean:.4f} ± {spread:.4f}, theory {expected:.4f}")

@@ -35,7 +35,7 @@ def model(noise_variance):
 # one between them is the barrier.
 
 # %%
-alphas = jnp.linspace(1.1, 1.6, 101)
+alphas = jnp.linspace(1.1, 1.6, 61)
 found = jax.jit(jax.vmap(lambda a: glm.branches(model(0.005), a, throw=False)))(alphas)
 thresholds = glm.thresholds(model(0.005))
 print(thresholds)
@@ -58,7 +58,7 @@ ax.legend(frameon=False)
 
 # %%
 end = glm.critical_point(model, 0.001, 0.1)
-print(end)
+print(f"noise variance {end.parameter:.6f}, alpha {end.alpha:.6f}")
 
 # %% [markdown]
 # ## The diagram
@@ -84,7 +84,7 @@ data = run(
     lambda alpha, noise_variance: {
         "error": glm.state_evolution(model(noise_variance), alpha, throw=False).classification_error
     },
-    Grid({"alpha": np.linspace(1.0, 1.7, 36), "noise_variance": np.linspace(0.0005, 0.02, 20)}),
+    Grid({"alpha": np.linspace(1.1, 1.7, 25), "noise_variance": np.linspace(0.0005, 0.02, 14)}),
 )
 print("failed points:", int((data.status != 0).sum()))
 assert not (data.status != 0).any()
