@@ -91,4 +91,12 @@ FIGURES: dict[str, Entry] = {
         "Storage capacity of the spherical and of the binary perceptron",
         "jaxsp.figures.storage_capacity",
     ),
+    "phase-diagram-p3": Entry(
+        "Spiked matrix-tensor model: the lines of all algorithms, flow among spurious minima",
+        "jaxsp.figures.phase_diagram_p3",
+    ),
+    "landscape": Entry(
+        "Spiked matrix-tensor model: complexity of minima, Hessians with an outlier",
+        "jaxsp.figures.landscape",
+    ),
 }
