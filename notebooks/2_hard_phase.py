@@ -42,12 +42,15 @@ print(thresholds)
 
 ax = plotting.thresholds(thresholds)
 exists = np.asarray(found.exists)
-for stable, marker, label in ((True, "-", "stable"), (False, ":", "unstable")):
-    chosen = exists & (np.asarray(found.stable) == stable)
-    errors = np.where(chosen, found.solution.classification_error, np.nan)
-    for column in range(errors.shape[1]):
-        ax.plot(alphas, errors[:, column], marker, color=plotting.COLORS["blue"],
-                label=label if column == 0 else None)  # fmt: skip
+errors = np.asarray(found.solution.classification_error)
+stable = np.asarray(found.stable)
+there, _ = np.broadcast_arrays(np.asarray(alphas)[:, None], errors)
+for chosen, marker, label in (
+    (exists & stable, ".", "stable"),
+    (exists & ~stable, "x", "unstable"),
+):
+    ax.plot(there[chosen], errors[chosen], marker, markersize=3, color=plotting.COLORS["blue"],
+            label=label)  # fmt: skip
 ax.set(xlabel=r"samples per weight $\alpha$", ylabel="probability of a wrong label")
 ax.legend(frameon=False)
 
@@ -68,11 +71,11 @@ noises = jnp.linspace(0.0005, float(end.parameter) * 0.999, 16)
 lines = jax.jit(lambda x: jax.lax.map(lambda d: glm.thresholds(model(d), throw=False), x))(noises)
 ax = plotting.phase_diagram(
     noises, lines.information_theoretic, lines.algorithmic,
-    informative_spinodal=lines.informative_spinodal, limits=(1.1, 1.6),
+    informative_spinodal=lines.informative_spinodal, limits=(1.1, 1.75),
 )  # fmt: skip
 ax.plot(end.parameter, end.alpha, "o", color="black", markersize=4, label="critical point")
-ax.set(xlabel=r"noise variance $\Delta$", ylabel=r"samples per weight $\alpha$")
-ax.legend(frameon=False, loc="lower right")
+ax.set(xlabel=r"noise variance $\Delta$", ylabel=r"samples per weight $\alpha$", xlim=(0, 0.019))
+ax.legend(frameon=False, loc="lower right", fontsize=8)
 
 # %% [markdown]
 # ## What AMP reaches, everywhere

@@ -24,7 +24,15 @@ class Output:
     pictures: list[tuple[str, bytes]]
 
 
-def run(blocks: list[str]) -> list[Output]:
+@dataclass(frozen=True)
+class Page:
+    """What the blocks of a page gave, and the processor's time that they took."""
+
+    outputs: list[Output]
+    seconds: float
+
+
+def run(blocks: list[str]) -> Page:
     """Run blocks of code one after the other in a new process, in an empty folder.
 
     Raises:
@@ -40,11 +48,12 @@ def run(blocks: list[str]) -> list[Output]:
         result = Path(folder) / "outputs.json"
         if done.returncode != 0 or not result.exists():
             raise BlockError(f"the page's code failed:\n{done.stderr}")
-        outputs = json.loads(result.read_text())
-    return [
+        found = json.loads(result.read_text())
+    outputs = [
         Output(output["text"], [(alt, b64decode(png)) for alt, png in output["pictures"]])
-        for output in outputs
+        for output in found["outputs"]
     ]
+    return Page(outputs, found["seconds"])
 
 
 def notebook_as_markdown(path: Path) -> str:

@@ -6,6 +6,7 @@ Formulas become MathML, which browsers draw without scripts or a network. Set `J
 without running anything, while writing.
 """
 
+import logging
 import os
 import re
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,6 +19,7 @@ from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
 
 _FENCE = re.compile(r"^```python\n(.*?)^```\n?", re.MULTILINE | re.DOTALL)
+log = logging.getLogger("mkdocs.hooks")
 _runs: dict[str, Future] = {}
 
 
@@ -38,7 +40,8 @@ def on_files(files, config):
         return files
     # Compiling takes most of the time, and one core for each page.
     with ThreadPoolExecutor(max_workers=2) as pool:
-        for file in files.documentation_pages():
+        # The notebooks, which come last, take longest: first.
+        for file in reversed(files.documentation_pages()):
             blocks = _FENCE.findall(file.content_string)
             if blocks:
                 _runs[file.src_uri] = pool.submit(execution.run, blocks)
@@ -51,9 +54,11 @@ def on_page_markdown(markdown, page, config, files):
     if run is None:
         return markdown
     try:
-        outputs = iter(run.result())
+        result = run.result()
     except execution.BlockError as error:
         raise PluginError(f"{page.file.src_uri}: {error}") from error
+    log.info("%s: ran for %.0f s", page.file.src_uri, result.seconds)
+    outputs = iter(result.outputs)
 
     def with_output(match):
         output = next(outputs)

@@ -5,6 +5,7 @@ import contextlib
 import io
 import json
 import sys
+import time
 from pathlib import Path
 
 
@@ -35,7 +36,8 @@ def main() -> None:
         with contextlib.redirect_stdout(printed):
             exec(compile(block, f"<block {number}>", "exec"), names)
         outputs.append({"text": printed.getvalue(), "pictures": pictures()})
-    Path("outputs.json").write_text(json.dumps(outputs))
+    result = {"seconds": time.process_time(), "outputs": outputs}
+    Path("outputs.json").write_text(json.dumps(result))
 
 
 if __name__ == "__main__":
