@@ -29,7 +29,8 @@ def make(context: Context) -> Figure:
     curves = _complexities(jnp.array(list(noises.values())), overlaps)
 
     picture = Picture(figsize=(13.5, 4.4), layout="constrained")
-    left, middle, right = np.ravel(picture.subfigures(1, 3))
+    grid = picture.add_gridspec(1, 3)
+    left, middle, right = (picture.add_subfigure(grid[0, column]) for column in range(3))
     ax = plotting.new_axes(
         rf"Minima, $p = 3$, $\Delta_3 = {DELTAP:g}$", "overlap $m$", r"complexity $\Sigma(m)$",
         figure=left,

@@ -34,7 +34,8 @@ def make(context: Context) -> Figure:
         lines[p] = jax.jit(jax.vmap(lambda d, p=p: spiked.thresholds(p, d)))(deltaps[p])
 
     picture = Picture(figsize=(10.5, 4.6), layout="constrained")
-    panels = np.ravel(picture.subfigures(1, 2))
+    grid = picture.add_gridspec(1, 2)
+    panels = [picture.add_subfigure(grid[0, column]) for column in range(2)]
     for p, panel in zip(RANGES, panels, strict=True):
         title = f"Spiked matrix + tensor of order {p}"
         ax = plotting.new_axes(title, rf"$\Delta_{p}$", r"$1/\Delta_2$", figure=panel)

@@ -63,3 +63,13 @@ from .thresholds import (
     trivialization_threshold as trivialization_threshold,
 )
 from .trivialization import full_trivialization_threshold as full_trivialization_threshold
+from .wishart import (
+    SpikedWishart as SpikedWishart,
+    WishartAMP as WishartAMP,
+    WishartInstance as WishartInstance,
+    WishartOptimal as WishartOptimal,
+    sample_wishart as sample_wishart,
+    wishart_amp as wishart_amp,
+    wishart_optimal as wishart_optimal,
+    wishart_state_evolution as wishart_state_evolution,
+)

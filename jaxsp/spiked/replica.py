@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float
 from .._types import Flag, Scalar, ScalarLike
 from ..mixtures import Mixture
 from ..numerics import RESULTS, bracketed_root, frozen, is_concrete, raise_unless_successful
-from ._roots import all_roots
+from ._roots import Roots, all_roots
 from ._scalar import limits, log_snr_at, log_snr_grid, observe
 from .model import MatrixTensor, Spherical, prepared, spherical
 
@@ -33,6 +33,16 @@ class Branches(eqx.Module):
     free_entropy: Float[Array, "*s k"]
     exists: Bool[Array, "*s k"]
     stable: Bool[Array, "*s k"]
+
+    @classmethod
+    def of(
+        cls, overlap: Array, f: Array, roots: Roots, zero_exists: Flag, zero_stable: Flag
+    ) -> "Branches":
+        """The uninformative fixed point, whose numbers come first, and the roots."""
+        exists = jnp.concatenate([zero_exists[None], roots.exists])
+        stable = jnp.concatenate([zero_stable[None], roots.exists & roots.rising])
+        nan = jnp.full_like(f, jnp.nan)
+        return cls(jnp.where(exists, overlap, nan), jnp.where(exists, f, nan), exists, stable)
 
 
 class BayesOptimal(eqx.Module):
@@ -164,8 +174,8 @@ def _bayes_optimal(model: MatrixTensor) -> BayesOptimal:
     overlap = jnp.concatenate([zero, seen.overlap])
     error = jnp.concatenate([rho[None], seen.error_variance])
     snr, f = jnp.concatenate([zero, snr]), jnp.concatenate([zero, f])
-    branches = _branches(overlap, f, roots, symmetric, zero_stable)
-    best = _select(branches)
+    branches = Branches.of(overlap, f, roots, symmetric, zero_stable)
+    best = select_branch(branches)
     return BayesOptimal(
         overlap=overlap[best],
         mean_squared_error=error[best],
@@ -174,7 +184,7 @@ def _bayes_optimal(model: MatrixTensor) -> BayesOptimal:
         mutual_information=0.5 * Q(rho) - f[best],
         energy=-Q(rho),
         branches=branches,
-        result=_found(branches),
+        result=found_result(branches),
     )
 
 
@@ -229,8 +239,8 @@ def _maximum_likelihood(model: MatrixTensor) -> MaximumLikelihood:
     overlap = jnp.concatenate([jnp.zeros(1, dtype), m])
     error = jnp.concatenate([jnp.ones(1, dtype), V])
     energies = jnp.concatenate([uninformed[None], energy])
-    branches = _branches(overlap, -energies, roots, jnp.asarray(True), zero_stable)
-    best = _select(branches)
+    branches = Branches.of(overlap, -energies, roots, jnp.asarray(True), zero_stable)
+    best = select_branch(branches)
     m, V = overlap[best], error[best]
     slope = jnp.sqrt(Q.derivative(m) ** 2 + noise)
     # Without overlap the multiplier is that of marginal minima.
@@ -242,7 +252,7 @@ def _maximum_likelihood(model: MatrixTensor) -> MaximumLikelihood:
         multiplier=jnp.where(best == 0, marginal, slope + curvature / slope),
         replicon=1 - curvature * V * (1 + m) / noise,
         branches=branches,
-        result=_found(branches),
+        result=found_result(branches),
     )
 
 
@@ -304,18 +314,12 @@ def _log_slope(Q: Mixture, m: Scalar) -> Scalar:
     return jnp.log(jnp.maximum(Q.derivative(m), jnp.finfo(m.dtype).tiny))
 
 
-def _branches(overlap, f, roots, zero_exists: Flag, zero_stable: Flag) -> Branches:
-    exists = jnp.concatenate([zero_exists[None], roots.exists])
-    stable = jnp.concatenate([zero_stable[None], roots.exists & roots.rising])
-    nan = jnp.full_like(f, jnp.nan)
-    return Branches(jnp.where(exists, overlap, nan), jnp.where(exists, f, nan), exists, stable)
-
-
-def _select(branches: Branches) -> Array:
+def select_branch(branches: Branches) -> Array:
     """Index of the stable branch of largest free entropy."""
     f = frozen(branches.free_entropy)
     return jnp.argmax(jnp.where(branches.stable, f, -jnp.inf))
 
 
-def _found(branches: Branches) -> RESULTS:
+def found_result(branches: Branches) -> RESULTS:
+    """Whether any stable branch was found."""
     return RESULTS.where(jnp.any(branches.stable), RESULTS.successful, RESULTS.no_fixed_point)
