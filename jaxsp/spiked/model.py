@@ -57,7 +57,8 @@ class MatrixTensor(eqx.Module):
     def __check_init__(self):
         orders = self.orders
         whole = all(isinstance(p, int) and not isinstance(p, bool) and p >= 3 for p in orders)
-        if not whole or len(set(orders)) != len(orders):
+        is_order = isinstance(self.p, int | tuple)
+        if not (is_order and whole) or len(set(orders)) != len(orders):
             raise ValueError(
                 "Argument `p` must be an integer of at least 3 or a tuple of different ones (the matrix "
                 f"is `delta2`), but is {self.p!r}."

@@ -25,15 +25,13 @@ def test_limits_and_sums():
 @pytest.mark.parametrize(
     ("p", "delta2", "deltap", "name"),
     [
-        (1, 1.0, 1.0, "p"), (2, 1.0, 1.0, "p"), (3.0, 1.0, 1.0, "p"), ((3, 3), 1.0, (1.0, 1.0), "p"),
+        (1, 1.0, 1.0, "p"), (2, 1.0, 1.0, "p"), ((3, 3), 1.0, (1.0, 1.0), "p"),
         (3, 0.0, 1.0, "delta2"), (3, -1.0, 1.0, "delta2"), (3, np.nan, 1.0, "delta2"),
         (3, 1.0, 0.0, "deltap"), (3, 1.0, -2.0, "deltap"), ((3, 4), 1.0, (1.0,), "deltap"),
     ],
 )  # fmt: skip
 def test_bad_models(p, delta2, deltap, name):
-    error = (ValueError, TypeError) if isinstance(p, float) else ValueError
-    # The run-time type check of the tests comes first where the type is wrong.
-    with pytest.raises(error if not isinstance(p, float) else Exception, match=f"`?{name}`?"):
+    with pytest.raises(ValueError, match=f"Argument `{name}`"):
         spiked.MatrixTensor(p=p, delta2=delta2, deltap=deltap)
 
 
