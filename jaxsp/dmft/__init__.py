@@ -1,0 +1,6 @@
+"""Dynamical mean-field theory: Langevin dynamics and gradient flow at infinite dimension."""
+
+from ._solve import solve as solve
+from .problem import SphericalDynamics as SphericalDynamics
+from .solution import Solution as Solution, Table as Table
+from .uniform import UniformGrid as UniformGrid
