@@ -5,12 +5,14 @@ it: learning curves, free entropies and thresholds can be jitted, vmapped, shard
 differentiated.
 
 The systems are `jaxsp.glm` (generalised linear models), `jaxsp.spiked` (the spiked matrix-tensor
-model) and `jaxsp.ising` (the two-dimensional Ising model); the ingredients that they are made of are
+model) and `jaxsp.ising` (the two-dimensional Ising model), with the dynamics of landscapes in
+`jaxsp.dmft`; the ingredients that they are made of are
 `jaxsp.priors`, `jaxsp.channels` and `jaxsp.mixtures`; what they stand on is `jaxsp.numerics`.
 """
 
 from . import (
     channels as channels,
+    dmft as dmft,
     glm as glm,
     ising as ising,
     mixtures as mixtures,
