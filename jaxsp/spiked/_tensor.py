@@ -36,7 +36,7 @@ class SymmetricTensor(eqx.Module):
     def form(self, x: Float[Array, " n"]) -> Scalar:
         r"""$\sum_{i_1 < \dots < i_p} T_{i_1 \dots i_p} x_{i_1} \cdots x_{i_p}$.
 
-        Its gradient is the contraction with all but one index, its Hessian with all but two.
+        Its gradient is the contraction with all but one index.
         """
         places, side, intervals = layout(self.size, self.order)
         padded = jnp.zeros(side * intervals, x.dtype).at[: self.size].set(x)
@@ -45,6 +45,24 @@ class SymmetricTensor(eqx.Module):
         for axis in reversed(range(self.order)):
             total = jnp.einsum("n...b,nb->n...", total, pieces[:, axis])
         return jnp.sum(total)
+
+    def second_derivative(self, x: Float[Array, " n"]) -> Float[Array, "n n"]:
+        """The Hessian of `form`, by one pass over the blocks for each pair of axes."""
+        places, side, intervals = layout(self.size, self.order)
+        padded = jnp.zeros(side * intervals, x.dtype).at[: self.size].set(x)
+        pieces = padded.reshape(intervals, side)[places]
+        upper = jnp.zeros((intervals, side, intervals, side), x.dtype)
+        axes = "abcdefghijklm"[: self.order]
+        for one, two in itertools.combinations(range(self.order), 2):
+            rest = [axis for axis in range(self.order) if axis not in (one, two)]
+            factors = ",".join(f"n{axes[axis]}" for axis in rest)
+            part = jnp.einsum(
+                f"n{axes},{factors}->n{axes[one]}{axes[two]}",
+                self.blocks, *(pieces[:, axis] for axis in rest),
+            )  # fmt: skip
+            upper = upper.at[places[:, one], :, places[:, two], :].add(part)
+        full = upper.reshape(intervals * side, intervals * side)[: self.size, : self.size]
+        return full + full.T
 
     def dense(self) -> Float[Array, "..."]:
         """The full array with all permutations, for small sizes."""

@@ -166,12 +166,15 @@ def hessian(model: MatrixTensor, instance: Instance, x: Float[Array, " n"]) -> F
         instance: the data.
         x: a configuration; its own norm is taken as the radius.
     """
-    slope_at = jax.grad(lambda x: hamiltonian(model, instance, x))
-    slope = slope_at(x)
-    square = x @ x
-    identity = jnp.eye(x.shape[0], dtype=x.dtype)
-    # One column after the other: a batch of them would copy the tensor's contractions.
-    full = jax.lax.map(lambda v: jax.jvp(slope_at, (x,), (v,))[1], identity)
+    size, square = x.shape[0], x @ x
+    slope = jax.grad(hamiltonian, 2)(model, instance, x)
+    identity = jnp.eye(size, dtype=x.dtype)
+    full = jnp.zeros_like(identity)
+    if instance.Y is not None:
+        full = full - instance.Y / (model.delta2 * math.sqrt(size))
+    for tensor, noise in zip(instance.tensors, model.tensor_noises, strict=True):
+        if tensor is not None:
+            full = full - _scale(tensor.order, size) / noise * tensor.second_derivative(x)
     project = identity - jnp.outer(x, x) / square
     return project @ (full - (x @ slope) / square * identity) @ project
 
