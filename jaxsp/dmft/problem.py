@@ -1,7 +1,7 @@
 """What evolves: a Gaussian landscape on the sphere, its signal, the noise, and the start."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -14,6 +14,7 @@ from ..mixtures import Mixture
 from ..numerics import numbers_as_arrays, real_dtype
 
 
+@runtime_checkable
 class Planted(Protocol):
     """A system with a signal, such as `jaxsp.spiked.MatrixTensor`."""
 
