@@ -44,7 +44,8 @@ def iterated(x, y):
     return jax.lax.while_loop(unfinished, step, (jnp.ones_like(x), 2 * jnp.ones_like(x), 0))[0]
 
 
-ITERATED = {"x": np.linspace(0.5, 1.5, 400), "y": np.linspace(0.0, 0.5, 250)}
+def iterated_grid(side):
+    return {"x": np.linspace(0.5, 1.5, side), "y": np.linspace(0.0, 0.5, side)}
 
 
 def timed(function, grid, repeats=3, **options):
@@ -64,13 +65,14 @@ def timed(function, grid, repeats=3, **options):
 
 def against_vmap():
     """Points per second of uneven points: a sweep, and one vmap of everything, on one device."""
-    grid = sweeps.Grid(ITERATED)
+    axes = iterated_grid(320)
+    grid = sweeps.Grid(axes)
     device = jax.devices()[:1]
-    swept = timed(iterated, grid, devices=device, chunk_size=10_000)
-    x, y = (a.ravel() for a in np.meshgrid(*ITERATED.values(), indexing="ij"))
+    swept = timed(iterated, grid, devices=device, chunk_size=25_600)
+    x, y = (a.ravel() for a in np.meshgrid(*axes.values(), indexing="ij"))
     plain = jax.jit(jax.vmap(iterated))
     times = _measure.alternate(3, plain=lambda: plain(x, y))["plain"]
-    data = sweeps.run(iterated, grid, devices=device, chunk_size=10_000)
+    data = sweeps.run(iterated, grid, devices=device, chunk_size=25_600)
     difference = float(np.abs(data.value.values.ravel() - np.asarray(plain(x, y))).max())
     return {
         "points": grid.size,
@@ -100,8 +102,8 @@ def against_scipy():
 
 def speed():
     """Seconds a point on this process's devices."""
-    grid = sweeps.Grid(ITERATED)
-    return {"seconds": min(timed(iterated, grid, repeats=5, chunk_size=10_000))}
+    grid = sweeps.Grid(iterated_grid(1000))
+    return {"seconds": min(timed(iterated, grid, repeats=5, chunk_size=100_000))}
 
 
 def storing():

@@ -1,14 +1,14 @@
-"""Many points at once: batches inside a loop, the loop on every device."""
+"""Many points at once: batches inside a loop, many loops on every device."""
 
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from numpy.typing import NDArray
 
 from ._errors import SweepError
@@ -21,13 +21,21 @@ _TRACING_ERRORS = (
     jax.errors.NonConcreteBooleanIndexError,
 )
 
+# Units in a full block, at most: enough for as many devices, few enough to cost nothing to start.
+_UNITS = 32
+
 
 class Evaluator:
     """A function of named scalars, compiled for blocks of points on the devices of one process.
 
-    Points are taken in batches of one size, one batch after the other on each device, so that a slow
-    point delays its batch and not the rest. The code of a batch, and which points share one, do not
-    depend on the number of devices, and neither do the numbers, to the last bit.
+    A block is cut into units of a few batches, which are dealt out to the devices. In a unit one batch
+    is taken after the other, so that a slow point delays its batch and not the rest.
+
+    Every device runs a program of its own for units of one size, which is the same whatever the number
+    of devices, and so are the numbers, to the last bit. One program for all of them, as
+    `jax.shard_map` gives, is compiled by another pipeline than that for one device (for XLA on CPUs,
+    at least) and rounds differently; it is also more than functions with solvers of lineax or
+    optimistix can pass through. Nothing is exchanged between points, so nothing is lost.
 
     Attributes:
         shapes: shape and type of each variable at one point.
@@ -71,29 +79,20 @@ class Evaluator:
         one_batch = jax.tree.map(lambda s: jax.ShapeDtypeStruct((batch_size,), s.dtype), example)
         self.program = _hash(batch.lower(*one_batch).as_text())
 
-        # A loop of one turn would be unrolled, and compiled into other code than a longer one.
-        turns = max(2, -(-size // (batch_size * len(devices))))
-        self._lanes = turns * batch_size * len(devices)
+        batches = -(-size // batch_size)
+        turns = -(-batches // _UNITS)
+        self._lanes = turns * batch_size
 
-        def on_device(values, index):
-            def body(arguments):
-                result = batch(*jax.lax.optimization_barrier(arguments))
-                return jax.lax.optimization_barrier(result)
-
+        def unit(values, index):
+            if turns == 1:
+                return batch(values, index)
             split = jax.tree.map(lambda a: a.reshape(turns, batch_size), (values, index))
-            found = jax.lax.map(body, split)
-            return jax.tree.map(lambda a: a.reshape(turns * batch_size, *a.shape[2:]), found)
+            found = jax.lax.map(lambda arguments: batch(*arguments), split)
+            return jax.tree.map(lambda a: a.reshape(self._lanes, *a.shape[2:]), found)
 
-        mesh = Mesh(np.array(devices), ("points",))
-        split = PartitionSpec("points")
-        self._sharding = NamedSharding(mesh, split)
-        if len(devices) > 1:
-            # Only values are wanted of it: no check of how they vary over the devices.
-            on_device = jax.shard_map(
-                on_device, mesh=mesh, in_specs=split, out_specs=split, check_vma=False
-            )
-        self._function, self._devices = jax.jit(on_device), len(devices)
-        self._compiled: Any = None
+        self._unit = jax.jit(unit)
+        self._devices = list(devices)[: -(-size // self._lanes)]
+        self._compiled = False
 
     def _checked(self, named: dict[str, jax.Array], codes: set[str]) -> dict[str, jax.Array]:
         """The same, if they are like those of the first time that the function was traced."""
@@ -101,55 +100,47 @@ class Evaluator:
             self.codes = codes
             return named
         for name in {*named, *self.shapes}:
-            before, now = self.shapes.get(name), named.get(name)
-            if (
-                before is None
-                or now is None
-                or (before.shape, before.dtype)
-                != (
-                    now.shape,
-                    now.dtype,
-                )
-            ):
+            before, now = _described(self.shapes.get(name)), _described(named.get(name))
+            if before != now:
                 raise SweepError(
                     "The function must return the same structure at every call, but "
-                    f"{name!r} was {_described(before)} and is {_described(now)}."
+                    f"{name!r} was {before} and is {now}."
                 )
         return named
-
-    def _compile(self, *arguments: Any) -> Any:
-        """The compiled function; only now, since a finished sweep needs none."""
-        try:
-            lowered = self._function.lower(*arguments)
-        except (TypeError, ValueError) as error:
-            if self._devices == 1:
-                raise
-            raise SweepError(
-                f"The function does not pass through jax.shard_map: {_first_line(error)} Solvers of "
-                "lineax and optimistix do not: give one device, devices=jax.local_devices()[:1], or "
-                "use those of jaxsp.numerics."
-            ) from error
-        return lowered.compile()
 
     def __call__(
         self, parameters: Mapping[str, NDArray], index: NDArray
     ) -> "Callable[[], dict[str, NDArray]]":
         """Start the evaluation of a block; the function returned waits for its numbers."""
-        spare = self._lanes - index.size
+        units = -(-index.size // self._lanes)
+        spare = units * self._lanes - index.size
 
         def lanes(array, dtype):
             # The last point again, on lanes that are thrown away.
-            filled = np.pad(np.asarray(array, dtype), (0, spare), mode="edge")
-            return jax.device_put(filled, self._sharding)
+            return np.pad(np.asarray(array, dtype), (0, spare), mode="edge")
 
-        values = [lanes(parameters[name], self._dtype) for name in self._names]
+        columns = [lanes(parameters[name], self._dtype) for name in self._names]
         places = lanes(index, np.uint32)
-        if self._compiled is None:
-            self._compiled = self._compile(values, places)
-        found = self._compiled(values, places)
+
+        def start(number):
+            cut = slice(number * self._lanes, (number + 1) * self._lanes)
+            device = self._devices[number % len(self._devices)]
+            # Arrays on a device take the computation there.
+            *values, own = jax.device_put([*(c[cut] for c in columns), places[cut]], device)
+            return self._unit(values, own)
+
+        # Each device compiles at its first unit: all of them at once.
+        first = 0 if self._compiled else min(units, len(self._devices))
+        with ThreadPoolExecutor(max(first, 1)) as threads:
+            running = list(threads.map(start, range(first)))
+        self._compiled = self._compiled or first == len(self._devices)
+        running += [start(number) for number in range(first, units)]
 
         def wait() -> dict[str, NDArray]:
-            return {name: np.asarray(a)[: index.size] for name, a in found.items()}
+            return {
+                name: np.concatenate([np.asarray(found[name]) for found in running])[: index.size]
+                for name in running[0]
+            }
 
         return wait
 

@@ -39,9 +39,9 @@ def run(
 ) -> xr.Dataset:
     """Evaluate a function of named scalars over a grid: on all devices, and never lost.
 
-    The grid is evaluated in chunks. Within one, the points are shared out over the devices of the
-    process by `jax.shard_map` and taken there in batches, one after the other, so that slow points
-    hold up their batch alone. In a job of several processes (`jax.distributed.initialize`) each
+    The grid is evaluated in chunks. Within one, the points are dealt out to the devices of the
+    process and taken there in batches, one after the other, so that slow points hold up their batch
+    alone. In a job of several processes (`jax.distributed.initialize`) each
     takes every n-th chunk. The numbers are the same to the last bit on any number of devices and
     processes.
 
@@ -52,13 +52,12 @@ def run(
     Args:
         function: a pure function of scalars, taken by name, to a pytree of arrays of fixed shapes.
             If it takes a `key`, it gets one made of `seed` and the point's place in the grid. Solvers
-            in it should be called with `throw=False`: their result codes are kept. Functions that use
-            lineax or optimistix do not pass through `jax.shard_map`: give them one device.
+            in it should be called with `throw=False`: their result codes are kept.
         grid: a `Grid` or `Points`.
         store: folder of a zarr store; in memory if None. Required, on a file system that all share,
             in a job of several processes.
-        chunk_size: points in a chunk, at most. About a second's work, and at least twice
-            `batch_size` times the number of devices, is good.
+        chunk_size: points in a chunk, at most. About a second's work, and at least `batch_size` times
+            the number of devices, is good.
         batch_size: points evaluated at once on a device; 32 or a sixteenth of a chunk if None.
         seed: of the random numbers.
         devices: of this process; all of them if None.
@@ -102,9 +101,7 @@ def run(
         raise ValueError("Argument `store` must be given in a job of several processes.")
     keyed = check_parameters(function, grid.names)
     blocks = Blocks(grid.shape, chunk_size)
-    # A device takes at least two batches; of the devices, nothing that decides numbers may depend.
-    largest = -(-blocks.size // 2)
-    batch_size = min(largest, batch_size or min(32, -(-blocks.size // 16)))
+    batch_size = min(blocks.size, batch_size or min(32, -(-blocks.size // 16)))
     devices = jax.local_devices() if devices is None else list(devices)
     dtype = jnp.result_type(float)
     evaluator = Evaluator(

@@ -11,7 +11,8 @@ import pytest
 import xarray as xr
 
 import jaxsp
-from jaxsp import sweeps
+from jaxsp import channels, glm, priors, sweeps
+from jaxsp.glm.curve import value_and_slope
 from jaxsp.numerics import RESULTS, newton_root
 from tests.sweeps import worker
 
@@ -247,16 +248,27 @@ def test_functions_that_cannot_be_swept(function, message):
         sweeps.run(function, sweeps.Grid({"x": [1.0]}))
 
 
-def test_solvers_that_cannot_be_sharded_are_named_and_run_on_one_device():
+def test_solvers_of_other_libraries_run_on_all_devices():
     def solution(a):
         matrix = lineax.MatrixLinearOperator(jnp.array([[2.0, 1.0], [1.0, 3.0]]) * a)
         return lineax.linear_solve(matrix, jnp.ones(2)).value
 
-    grid = sweeps.Grid({"a": [1.0, 2.0]})
-    with pytest.raises(sweeps.SweepError, match="lineax and optimistix"):
-        sweeps.run(solution, grid)
-    data = sweeps.run(solution, grid, devices=jax.devices()[:1])
+    data = sweeps.run(solution, sweeps.Grid({"a": [1.0, 2.0]}), batch_size=1)
     np.testing.assert_allclose(data.value, [[0.4, 0.2], [0.2, 0.1]])
+
+
+def test_bits_of_a_theory_do_not_depend_on_the_devices():
+    # Quadratures and their derivatives: what a compiler can fuse in many ways.
+    def curve(x, noise):
+        model = glm.GLM(priors.Rademacher(), channels.Sign(noise_variance=noise), order=8)
+        return value_and_slope(model, x, 8)
+
+    grid = sweeps.Grid({"x": np.linspace(-3.0, 4.0, 13), "noise": np.linspace(0.0, 0.03, 5)})
+    one, four = (
+        sweeps.run(curve, grid, chunk_size=40, batch_size=4, devices=jax.devices()[:n])
+        for n in (1, 4)
+    )
+    assert equal_bits(one, four)
 
 
 @pytest.mark.parametrize(
