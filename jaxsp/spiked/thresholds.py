@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import optimize
 
-from .._checks import check_number
+from .._checks import check_number, check_shape
 from .._types import Flag, Scalar, ScalarLike
 from ..numerics import bracketed_root, real_dtype
 from ._masked import masked_root
@@ -412,6 +412,8 @@ def _check_order(p: int) -> None:
 
 def _prepare(p: int, deltap: ScalarLike, *others: ScalarLike) -> tuple[Scalar, ...]:
     _check_order(p)
+    meaning = "() (a line is computed for one value: use jax.vmap)"
+    check_shape("deltap", jnp.asarray(deltap), (), meaning)
     check_number("deltap", deltap, minimum=0.0, strict=True)
     dtype = real_dtype(deltap, *others)
     return tuple(jnp.asarray(v, dtype) for v in (deltap, *others))

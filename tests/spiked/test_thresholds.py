@@ -218,6 +218,8 @@ def test_bad_input(line):
         function(1, 1.0)
     with pytest.raises(ValueError, match="Argument `deltap`"):
         function(3, 0.0)
+    with pytest.raises(Exception, match="deltap"):
+        function(3, jnp.ones(2))
 
 
 def test_bad_temperature():
