@@ -94,7 +94,10 @@ class Kernels(eqx.Module):
 
 
 def rates(kernels: Kernels, history: History, row: Row, n: Int[Array, ""]) -> Rates:
-    """The right-hand sides at the n-th time, for a row whose entries from the n-th on are 1, 0, 0, ..."""
+    """The right-hand sides at the n-th time, for a row whose entries from the n-th on are 1, 0, 0, ...
+
+    Of the history, what comes before that row is read, whatever is stored from there on.
+    """
     h = kernels.step
     index = jnp.arange(row.correlation.size)
     past = index <= n
@@ -107,20 +110,29 @@ def rates(kernels: Kernels, history: History, row: Row, n: Int[Array, ""]) -> Ra
     force = signal.derivative(b)
     overlap = jnp.where(index == n, b, history.overlap)
     kw = weights * k
+    earlier = index < n
 
     mu = kernels.temperature[n] + force * b + weights @ (r * q1 + k * c)
-    before = kw @ history.correlation + kw[n] * c
+    before = jnp.where(earlier, kw, 0.0) @ history.correlation + kw[n] * c
     # At the corner of the triangle the two ends of the inner integral coincide.
     after = h * (history.response @ q1) - 0.5 * h * (history.response[:, 0] * q1[0] + q1)
     dc = -mu * c + force * overlap + before + after
-    within = h * (k @ history.response) + 0.5 * h * (k[n] * r - k)
+    within = h * (jnp.where(earlier, k, 0.0) @ history.response) + 0.5 * h * (k[n] * r - k)
     dr = -mu * r + within
     db = -mu * b + force + kw @ overlap
     # On the diagonal the constraint makes the two integrals what mu has already.
-    dc = jnp.where(index < n, dc, jnp.where(index == n, -kernels.temperature[n], 0.0))
-    dr = jnp.where(index < n, dr, jnp.where(index == n, -mu, 0.0))
+    dc = jnp.where(earlier, dc, jnp.where(index == n, -kernels.temperature[n], 0.0))
+    dr = jnp.where(earlier, dr, jnp.where(index == n, -mu, 0.0))
     energies = -jnp.stack(signal.terms(b)) - (weights * r) @ kernels.term_slopes(n, c)
     return Rates(dc, dr, db, mu, energies)
+
+
+def march(
+    problem: SphericalDynamics, t_max: Scalar, steps: int, max_iterations: int
+) -> tuple[History, Scalar, Scalar]:
+    """All rows by the trapezoid rule, the largest defect of a row, and its most iterations."""
+    kernels = _tabulate(problem, t_max, steps)
+    return _all_rows(kernels, jnp.asarray(problem.start, t_max.dtype), max_iterations)
 
 
 class March(eqx.Module):
@@ -130,19 +142,97 @@ class March(eqx.Module):
     row: Row
     rates: Rates
     defect: Scalar
-    iterations: Int[Array, ""]
+    iterations: Scalar
 
 
-def march(
-    problem: SphericalDynamics, t_max: Scalar, steps: int, max_iterations: int
-) -> tuple[History, Scalar, Int[Array, ""]]:
-    """All rows by the trapezoid rule, the largest defect of a row, and its most iterations."""
-    kernels = _tabulate(problem, t_max, steps)
-    start = _start(kernels, jnp.asarray(problem.start, t_max.dtype))
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
+def _all_rows(
+    kernels: Kernels, overlap: Scalar, max_iterations: int
+) -> tuple[History, Scalar, Scalar]:
+    start = _start(kernels, overlap)
     end = jax.lax.fori_loop(
-        1, steps + 1, lambda n, state: _advance(kernels, state, n, max_iterations), start
+        1,
+        kernels.temperature.size,
+        lambda n, state: _advance(kernels, state, n, max_iterations),
+        start,
     )
     return end.history, end.defect, end.iterations
+
+
+@_all_rows.defjvp
+def _(max_iterations, primals, tangents):
+    r"""The linearised equations, row by row, each row's own linear system solved by iteration.
+
+    They read the finished tables, so that a loop carries nothing but the tangents: reverse mode, which
+    transposes it, needs a few tables of memory instead of one for each step.
+    """
+    kernels, overlap = primals
+    kernels_dot, overlap_dot = tangents
+    history, defect, iterations = _all_rows(kernels, overlap, max_iterations)
+    size = history.overlap.size
+
+    def row_at(tables: History, n) -> Row:
+        filled = jnp.arange(size) <= n
+        c, r = (jnp.where(filled, table[n], 0.0) for table in (tables.correlation, tables.response))
+        return Row(c, r, tables.overlap[n])
+
+    def stored(tables_dot, row_dot, n):
+        row = row_at(history, n)
+        rate_dot = jax.jvp(
+            lambda kernels, tables, row: rates(kernels, tables, row, n),
+            (kernels, history, row),
+            (kernels_dot, tables_dot, row_dot),
+        )[1]
+        return _store(tables_dot, row_dot, rate_dot, n)
+
+    def advance(tables_dot, n):
+        def step(kernels, tables, guess):
+            last = row_at(tables, n - 1)
+            old = rates(kernels, tables, last, n - 1)
+            return _trapezoid(kernels, tables, last, old, guess, n)
+
+        row = row_at(history, n)
+        constant = jax.jvp(
+            lambda kernels, tables: step(kernels, tables, row),
+            (kernels, history),
+            (kernels_dot, tables_dot),
+        )[1]
+
+        def matrix(row_dot):
+            moved = jax.jvp(lambda guess: step(kernels, history, guess), (row,), (row_dot,))[1]
+            return jax.tree.map(jnp.subtract, row_dot, moved)
+
+        row_dot = jax.lax.custom_linear_solve(
+            matrix, constant, _neumann_series, transpose_solve=_neumann_series
+        )
+        return stored(tables_dot, row_dot, n), None
+
+    zeros = varying_like(jax.tree.map(jnp.zeros_like, history), history.overlap)
+    nothing = jnp.zeros(size, history.overlap.dtype)
+    tables_dot = stored(zeros, Row(nothing, nothing, overlap_dot), jnp.asarray(0))
+    tables_dot, _ = jax.lax.scan(advance, tables_dot, jnp.arange(1, size))
+    still = (jnp.zeros_like(defect), jnp.zeros_like(iterations))
+    return (history, defect, iterations), (tables_dot, *still)
+
+
+def _neumann_series(matrix, constant):
+    """Solve a linear system whose matrix is close to one, by adding its defects."""
+    epsilon = jnp.finfo(jax.tree.leaves(constant)[0].dtype).eps
+
+    def size(tree):
+        return functools.reduce(jnp.maximum, (jnp.max(jnp.abs(x)) for x in jax.tree.leaves(tree)))
+
+    def unfinished(state):
+        x, change, steps = state
+        return (change > epsilon * size(x)) & (steps < 200)
+
+    def add(state):
+        x, _, steps = state
+        defect = jax.tree.map(jnp.subtract, constant, matrix(x))
+        return jax.tree.map(jnp.add, x, defect), size(defect), steps + 1
+
+    infinite = size(constant) + jnp.inf
+    return jax.lax.while_loop(unfinished, add, (constant, infinite, jnp.asarray(0)))[0]
 
 
 def _tabulate(problem: SphericalDynamics, t_max: Scalar, steps: int) -> Kernels:
@@ -161,31 +251,14 @@ def _start(kernels: Kernels, overlap: Scalar) -> March:
     table, column = jnp.zeros((size, size), dtype), jnp.zeros(size, dtype)
     history = History(table, table, column, column, jnp.zeros((size, terms), dtype))
     probe = overlap + sum(jnp.sum(leaf) for leaf in jax.tree.leaves(kernels))
-    history, row, defect, zero = varying_like((history, row, jnp.zeros_like(overlap), zero), probe)
+    history, row, nothing = varying_like((history, row, jnp.zeros_like(overlap)), probe)
     rate = rates(kernels, history, row, zero)
-    return March(_store(history, row, rate, zero), row, rate, defect, zero)
+    return March(_store(history, row, rate, zero), row, rate, nothing, nothing)
 
 
 def _advance(kernels: Kernels, state: March, n: Int[Array, ""], max_iterations: int) -> March:
     """One row by the trapezoid rule, iterated until it moves by rounding only."""
     h, last, old = kernels.step, state.row, state.rates
-    index = jnp.arange(last.correlation.size)
-
-    def completed(row: Row) -> Row:
-        c, r = (jnp.where(index == n, 1.0, x) for x in (row.correlation, row.response))
-        return Row(c, r, row.overlap)
-
-    def trapezoid(guess: Row) -> Row:
-        new = rates(kernels, state.history, guess, n)
-        mu = new.multiplier
-
-        # The multiplier's own term is taken implicitly: steps need not resolve its relaxation.
-        def move(name):
-            x, y = getattr(last, name), getattr(guess, name)
-            slopes = getattr(old, name) + getattr(new, name) + mu * y
-            return (x + 0.5 * h * slopes) / (1 + 0.5 * h * mu)
-
-        return completed(Row(move("correlation"), move("response"), move("overlap")))
 
     def unfinished(carry):
         _, change, iterations = carry
@@ -193,14 +266,14 @@ def _advance(kernels: Kernels, state: March, n: Int[Array, ""], max_iterations: 
 
     def iterate(carry):
         guess, _, iterations = carry
-        better = trapezoid(guess)
+        better = _trapezoid(kernels, state.history, last, old, guess, n)
         moves = jax.tree.map(lambda a, b: jnp.max(jnp.abs(a - b)), better, guess)
         return better, functools.reduce(jnp.maximum, jax.tree.leaves(moves)), iterations + 1
 
     euler = jax.tree.map(
         lambda x, slope: x + h * slope, last, Row(old.correlation, old.response, old.overlap)
     )
-    begin = (completed(euler), state.defect + jnp.inf, jnp.zeros_like(state.iterations))
+    begin = (_completed(euler, n), state.defect + jnp.inf, jnp.zeros_like(state.iterations))
     row, change, iterations = jax.lax.while_loop(unfinished, iterate, begin)
     new = rates(kernels, state.history, row, n)
     return March(
@@ -210,6 +283,31 @@ def _advance(kernels: Kernels, state: March, n: Int[Array, ""], max_iterations: 
         jnp.maximum(state.defect, change),
         jnp.maximum(state.iterations, iterations),
     )
+
+
+def _trapezoid(
+    kernels: Kernels, history: History, last: Row, old: Rates, guess: Row, n: Int[Array, ""]
+) -> Row:
+    """The step from the last row, with the rates of a guess for the next one.
+
+    The multiplier's own term is taken implicitly: steps need not resolve its relaxation.
+    """
+    h, new = kernels.step, rates(kernels, history, guess, n)
+    mu = new.multiplier
+
+    def move(name):
+        x, y = getattr(last, name), getattr(guess, name)
+        slopes = getattr(old, name) + getattr(new, name) + mu * y
+        return (x + 0.5 * h * slopes) / (1 + 0.5 * h * mu)
+
+    return _completed(Row(move("correlation"), move("response"), move("overlap")), n)
+
+
+def _completed(row: Row, n: Int[Array, ""]) -> Row:
+    """The row with its known last entry: the sphere, and the response to a kick just now."""
+    last = jnp.arange(row.correlation.size) == n
+    c, r = (jnp.where(last, 1.0, x) for x in (row.correlation, row.response))
+    return Row(c, r, row.overlap)
 
 
 def _store(history: History, row: Row, rate: Rates, n: Int[Array, ""]) -> History:

@@ -182,7 +182,7 @@ def test_protocols():
 
 
 def test_derivatives_and_batches():
-    """Forward mode, jitted and batched, against central differences."""
+    """Both modes, jitted and batched, against central differences."""
 
     def end(parameters):
         delta2, temperature, start = parameters
@@ -193,6 +193,8 @@ def test_derivatives_and_batches():
 
     points = jnp.array([[0.5, 0.3, 0.1], [0.8, 1.0, 0.2]])
     slopes = jax.jit(jax.vmap(jax.jacfwd(end)))(points)
+    reverse = jax.jit(jax.vmap(jax.jacrev(end)))(points)
+    np.testing.assert_allclose(slopes, reverse, rtol=1e-9, atol=1e-12)
     values = jax.jit(jax.vmap(end))
     step = 1e-5
     for axis in range(3):
