@@ -1,14 +1,18 @@
 """What a solver of the two-time equations returns: tables, read in between at the scheme's order."""
 
+from typing import TypeAlias
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Num
 
 from .._checks import check_number
 from .._types import Scalar, ScalarLike
 from ..numerics import RESULTS, is_concrete
+
+Times: TypeAlias = float | int | Num[Array | np.ndarray, "..."]
 
 
 class Table(eqx.Module):
@@ -50,38 +54,32 @@ class Solution(eqx.Module):
         """The times of the table."""
         return self.t_max * jnp.arange(self.steps + 1, dtype=self.t_max.dtype) / self.steps
 
-    def overlap(self, t: ScalarLike | Float[Array, "*s"]) -> Float[Array, "*s"]:
+    def overlap(self, t: Times) -> Float[Array, "..."]:
         r"""$\bar C(t)$, the overlap with the signal."""
         return self._one_time(self.table.overlap, t)
 
-    def multiplier(self, t: ScalarLike | Float[Array, "*s"]) -> Float[Array, "*s"]:
+    def multiplier(self, t: Times) -> Float[Array, "..."]:
         r"""$\mu(t)$, the force that keeps $x$ on the sphere."""
         return self._one_time(self.table.multiplier, t)
 
-    def energies(self, t: ScalarLike | Float[Array, "*s"]) -> Float[Array, "*s terms"]:
+    def energies(self, t: Times) -> Float[Array, "... terms"]:
         """The energy per spin of each interaction, in the order of the mixture's degrees."""
         parts = [self._one_time(part, t) for part in self.table.energies.T]
         return jnp.stack(parts, axis=-1)
 
-    def energy(self, t: ScalarLike | Float[Array, "*s"]) -> Float[Array, "*s"]:
+    def energy(self, t: Times) -> Float[Array, "..."]:
         r"""$\langle H \rangle / N$."""
         return self._one_time(jnp.sum(self.table.energies, axis=-1), t)
 
-    def correlation(
-        self, t: ScalarLike | Float[Array, "*s"], s: ScalarLike | Float[Array, "*s"]
-    ) -> Float[Array, "*s"]:
+    def correlation(self, t: Times, s: Times) -> Float[Array, "..."]:
         r"""$C(t, s) = x(t) \cdot x(s) / N$."""
         return self._two_times(self.table.correlation, t, s, symmetric=True)
 
-    def response(
-        self, t: ScalarLike | Float[Array, "*s"], s: ScalarLike | Float[Array, "*s"]
-    ) -> Float[Array, "*s"]:
+    def response(self, t: Times, s: Times) -> Float[Array, "..."]:
         r"""$R(t, s)$, the response of $x(t)$ to a field at $s$; zero for $t < s$, one at $t \to s^+$."""
         return self._two_times(self.table.response, t, s)
 
-    def integrated_response(
-        self, t: ScalarLike | Float[Array, "*s"], s: ScalarLike | Float[Array, "*s"]
-    ) -> Float[Array, "*s"]:
+    def integrated_response(self, t: Times, s: Times) -> Float[Array, "..."]:
         r"""$\chi(t, s) = \int_s^t R(t, u)\, du$; zero for $t < s$."""
         return self._two_times(self.table.integrated_response, t, s)
 
@@ -92,12 +90,12 @@ class Solution(eqx.Module):
         slope = jax.grad(lambda s: self.correlation(t, s))(jnp.asarray(s, self.t_max.dtype))
         return temperature * self.response(t, s) / slope
 
-    def _position(self, name: str, t) -> Float[Array, "*s"]:
+    def _position(self, name: str, t) -> Float[Array, "..."]:
         if is_concrete((self.t_max, t)):
             check_number(name, t, minimum=0.0, maximum=float(jnp.max(self.t_max)) * (1 + 1e-12))
         return jnp.asarray(t, self.t_max.dtype) * (self.steps / self.t_max)
 
-    def _one_time(self, values: Float[Array, " n"], t) -> Float[Array, "*s"]:
+    def _one_time(self, values: Float[Array, " n"], t) -> Float[Array, "..."]:
         x = self._position("t", t)
         k = self.degree
         first = _window(x, k, self.steps)
@@ -113,7 +111,7 @@ class Solution(eqx.Module):
         value = self._in_triangle(values, later - earlier, earlier)
         return value if symmetric else jnp.where(t >= s, value, 0.0)
 
-    def _in_triangle(self, values: Float[Array, "n n"], lag, since) -> Float[Array, "*s"]:
+    def _in_triangle(self, values: Float[Array, "n n"], lag, since) -> Float[Array, "..."]:
         r"""Polynomial in the lag $t - s$ and $s$ through the points of a small triangle of the table.
 
         The smooth region $t \ge s \ge 0$, $t \le t_{\max}$ is a triangle in the two, so that one of the

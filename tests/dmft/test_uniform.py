@@ -220,8 +220,6 @@ def test_bad_input_and_failure_are_said():
         dmft.SphericalDynamics(MODEL, initial_overlap=1.5)
     with pytest.raises(ValueError, match="`initial_temperature`"):
         dmft.SphericalDynamics(MODEL, initial_temperature=1.0)
-    with pytest.raises(ValueError, match="`model`"):
-        dmft.SphericalDynamics(3.0)
     with pytest.raises(ValueError, match="`steps`.*at least 8"):
         dmft.UniformGrid(steps=3)
     with pytest.raises(ValueError, match="`levels`"):
