@@ -59,7 +59,7 @@ def thermodynamics(model, temperature):
     ],
 )  # fmt: skip
 def test_torus_is_the_sum_over_states(size, couplings):
-    for (horizontal, vertical), temperature in itertools.product(couplings, (0.3, 2.27, 10.0)):
+    for (horizontal, vertical), temperature in itertools.product(couplings, (0.3, CRITICAL, 10.0)):
         model = ising.Ising2D(jnp.asarray(horizontal), jnp.asarray(vertical), size)
         found = thermodynamics(model, jnp.asarray(temperature))
         expected = enumerate_states(horizontal, vertical, size, temperature)
