@@ -37,7 +37,8 @@ def model(noise_variance):
 # %%
 alphas = jnp.linspace(1.1, 1.6, 61)
 found = jax.jit(jax.vmap(lambda a: glm.branches(model(0.005), a, throw=False)))(alphas)
-thresholds = glm.thresholds(model(0.005))
+thresholds_at = jax.jit(lambda noise: glm.thresholds(model(noise), throw=False))
+thresholds = thresholds_at(0.005)
 print(thresholds)
 
 ax = plotting.thresholds(thresholds)
@@ -68,7 +69,7 @@ print(f"noise variance {end.parameter:.6f}, alpha {end.alpha:.6f}")
 
 # %%
 noises = jnp.linspace(0.0005, float(end.parameter) * 0.999, 16)
-lines = jax.jit(lambda x: jax.lax.map(lambda d: glm.thresholds(model(d), throw=False), x))(noises)
+lines = jax.tree.map(lambda *found: jnp.stack(found), *[thresholds_at(noise) for noise in noises])
 ax = plotting.phase_diagram(
     noises, lines.information_theoretic, lines.algorithmic,
     informative_spinodal=lines.informative_spinodal, limits=(1.1, 1.75),

@@ -61,23 +61,26 @@ mean, spread = errors.mean(0), errors.std(0, ddof=1) / np.sqrt(len(keys))
 
 
 # %%
-def predicted(log_noise, alphas):
-    model = teacher(jnp.exp(log_noise))
-    overlap = jax.vmap(lambda a: glm.bayes_optimal(model, a, throw=False).overlap)(
-        jnp.array(alphas)
-    )
-    return jnp.arccos(jnp.sqrt(overlap)) / jnp.pi
+alphas = jnp.arange(1, 27) / 8
+measured = jnp.searchsorted(alphas, jnp.array(measured_at))
 
 
 @jax.jit
 def predicted_and_slopes(log_noise):
-    return jax.jvp(lambda x: predicted(x, measured_at), (log_noise,), (1.0,))
+    """On the whole curve."""
+
+    def predicted(log_noise):
+        model = teacher(jnp.exp(log_noise))
+        found = jax.vmap(lambda alpha: glm.bayes_optimal(model, alpha, throw=False))(alphas)
+        return jnp.arccos(jnp.sqrt(found.overlap)) / jnp.pi
+
+    return jax.jvp(predicted, (log_noise,), (1.0,))
 
 
 log_noise = jnp.log(1.0)
 for _ in range(8):
-    errors_there, slopes = predicted_and_slopes(log_noise)
-    deviations, slopes = (errors_there - mean) / spread, slopes / spread
+    curve, slopes = predicted_and_slopes(log_noise)
+    deviations, slopes = (curve[measured] - mean) / spread, slopes[measured] / spread
     log_noise = log_noise - jnp.sum(deviations * slopes) / jnp.sum(slopes**2)
 
 # %% [markdown]
@@ -91,11 +94,15 @@ print(f"chi squared {jnp.sum(deviations**2):.1f} for {len(measured_at) - 1} degr
 assert abs(log_noise - np.log(true_noise)) < 3 * uncertainty
 
 # %%
-alphas = jnp.linspace(0.3, 3.2, 30)
-curve = jax.jit(predicted)
 ax = plotting.measurements(measured_at, mean, spread, label="measured")
-ax.plot(alphas, curve(log_noise, alphas), label=f"fit, noise variance {noise:.3f}")
-ax.plot(alphas, curve(0.0, alphas), ":", color=plotting.COLORS["grey"], label="start of the fit, 1")
+ax.plot(alphas, curve, label=f"fit, noise variance {noise:.3f}")
+ax.plot(
+    alphas,
+    predicted_and_slopes(0.0)[0],
+    ":",
+    color=plotting.COLORS["grey"],
+    label="start of the fit, 1",
+)
 ax.set(xlabel=r"samples per weight $\alpha$", ylabel="error on noiseless labels")
 ax.legend(frameon=False)
 
