@@ -36,7 +36,7 @@ def main():
 
     data = sweeps.run(
         row, sweeps.Grid({"noise_variance": jnp.linspace(0.0, 0.03, SIDE)}),
-        coordinates={"alpha": alphas}, store=folder / "binary-diagram.zarr", chunk_size=8,
+        coordinates={"alpha": alphas}, store=folder / "binary-diagram.zarr", chunk_size=16,
         batch_size=1,
     )  # fmt: skip
 

@@ -112,10 +112,10 @@ def diagram(
             return at(alphas[0], varied) | of_model(**varied)
         return jax.vmap(lambda alpha: at(alpha, varied))(alphas) | of_model(**varied)
 
-    # A row is a batch of its own; a chunk is a few seconds of work of one core.
+    # A row of many alphas is a batch of its own; a chunk is a few seconds of work of one core.
     batch = max(1, 256 // alphas.size)
     return sweeps.run(
-        row, sweeps.Grid(others), store=store, chunk_size=8 * batch, batch_size=batch,
+        row, sweeps.Grid(others), store=store, chunk_size=16 * batch, batch_size=batch,
         coordinates={"alpha": values["alpha"]} if alphas.size > 1 else {},
         variables={n: v for n, v in variables.items() if n not in fixed},
         attributes=attributes, progress=progress,

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import SingleDeviceSharding
 from numpy.typing import NDArray
 
 from ._errors import SweepError
@@ -92,7 +93,7 @@ class Evaluator:
 
         self._unit = jax.jit(unit)
         self._devices = list(devices)[: -(-size // self._lanes)]
-        self._compiled = False
+        self._programs: list[Any] = []
 
     def _checked(self, named: dict[str, jax.Array], codes: set[str]) -> dict[str, jax.Array]:
         """The same, if they are like those of the first time that the function was traced."""
@@ -108,6 +109,21 @@ class Evaluator:
                 )
         return named
 
+    def _compile(self) -> list[Any]:
+        """The program of each device, all at once; only now, since a finished sweep needs none."""
+
+        def lowered(device):
+            def lanes(dtype):
+                sharding = SingleDeviceSharding(device)
+                return jax.ShapeDtypeStruct((self._lanes,), dtype, sharding=sharding)
+
+            return self._unit.lower([lanes(self._dtype) for _ in self._names], lanes(jnp.uint32))
+
+        # Traced here, where the caller's settings hold; only the compiler runs in threads.
+        programs = [lowered(device) for device in self._devices]
+        with ThreadPoolExecutor(len(programs)) as threads:
+            return list(threads.map(lambda program: program.compile(), programs))
+
     def __call__(
         self, parameters: Mapping[str, NDArray], index: NDArray
     ) -> "Callable[[], dict[str, NDArray]]":
@@ -122,19 +138,17 @@ class Evaluator:
         columns = [lanes(parameters[name], self._dtype) for name in self._names]
         places = lanes(index, np.uint32)
 
+        if not self._programs:
+            self._programs = self._compile()
+
         def start(number):
             cut = slice(number * self._lanes, (number + 1) * self._lanes)
-            device = self._devices[number % len(self._devices)]
-            # Arrays on a device take the computation there.
-            *values, own = jax.device_put([*(c[cut] for c in columns), places[cut]], device)
-            return self._unit(values, own)
+            place = number % len(self._devices)
+            pieces = [*(column[cut] for column in columns), places[cut]]
+            *values, own = jax.device_put(pieces, self._devices[place])
+            return self._programs[place](values, own)
 
-        # Each device compiles at its first unit: all of them at once.
-        first = 0 if self._compiled else min(units, len(self._devices))
-        with ThreadPoolExecutor(max(first, 1)) as threads:
-            running = list(threads.map(start, range(first)))
-        self._compiled = self._compiled or first == len(self._devices)
-        running += [start(number) for number in range(first, units)]
+        running = [start(number) for number in range(units)]
 
         def wait() -> dict[str, NDArray]:
             return {
