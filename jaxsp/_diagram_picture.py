@@ -137,7 +137,10 @@ def _maps(figure: Figure, data: xr.Dataset, names: list[str], quantity: str) -> 
     levels = None
     if finite.size and np.ptp(finite) > 0:
         round_ones = MaxNLocator(8).tick_values(finite.min(), finite.max())
-        levels = [float(v) for v in round_ones if finite.min() < v < finite.max()]
+        # A line at the largest value itself would draw its rounding.
+        margin = 1e-6 * np.ptp(finite)
+        low, high = finite.min() + margin, finite.max() - margin
+        levels = [float(v) for v in round_ones if low < v < high]
     axes = figure.subplots(1, len(maps), squeeze=False, sharex=True, sharey=True)[0]
     x, y = data[horizontal].values, data[vertical].values
     what = NUMBERS.get(quantity) or _label(data, quantity)
