@@ -33,12 +33,12 @@ def make(context: Context) -> Figure:
     temperatures = np.sort(np.concatenate([temperatures, near]))
     measured_at = np.array([1.6, 1.8, 2.0, 2.15, 2.25, 2.3, 2.35, 2.45, 2.6, 2.8, 3.1, 3.4])
 
-    sizes, sweeps = ((8, 16), 2000) if context.quick else ((16, 32), 20000)
+    sizes, sweeps = ((8, 16), 2000) if context.quick else ((16, 32), 4000)
     tori = [ising.Ising2D(size=(length, length)) for length in sizes]
     runs = [
         ising.simulate(
             torus, jnp.asarray(measured_at), key=jax.random.key(context.seed), sweeps=sweeps,
-            burn_in=sweeps // 4,
+            burn_in=sweeps // 2,
         )
         for torus in context.progress(tori, "Monte Carlo")
     ]  # fmt: skip
