@@ -373,6 +373,7 @@ def test_a_channel_of_one_function():
     np.testing.assert_allclose(own.free_entropy, library.free_entropy, rtol=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("first", "second"),
     [
