@@ -1,7 +1,8 @@
 """Fixed points of the binary perceptron over a 200 x 200 grid of (alpha, noise), in float64.
 
-All branches with their free entropies and errors, as one compiled function: one noise after the
-other on each of the host devices, all alphas at once, which share the scan of their curve. Beside it
+Both stable branches and the optimum with their free entropies and errors, as one compiled function:
+one noise after the other on each of the host devices, all alphas at once, which share the scan of
+their curve. Beside it
 a scipy script on a sample of the same points, from which they are checked too.
 
     python benchmarks/phase_diagram.py
@@ -36,7 +37,7 @@ def main():
 
     def at(noise, alpha):
         model = glm.GLM(priors.Rademacher(), channels.Sign(noise_variance=noise))
-        return glm.branches(model, alpha, throw=False)
+        return glm.phases(model, alpha, throw=False)
 
     @jax.jit
     @functools.partial(
@@ -60,12 +61,11 @@ def main():
         start = time.perf_counter()
         exact = scipy_baseline.fixed_points(float(alphas[j]), float(noises[i]))
         baseline.append(time.perf_counter() - start)
-        stable = np.flatnonzero(np.asarray(found.stable[i, j]))
-        for which, (m, f) in zip((stable[0], stable[-1]), exact, strict=True):
+        for branch, (m, f) in zip((found.uninformed, found.informed), exact, strict=True):
             difference = max(
                 difference,
-                abs(float(found.solution.overlap[i, j, which]) - m),
-                abs(float(found.solution.free_entropy[i, j, which]) - f),
+                abs(float(branch.overlap[i, j]) - m),
+                abs(float(branch.free_entropy[i, j]) - f),
             )
     grid = _measure.summary(times)
     _measure.record(
