@@ -2,6 +2,16 @@
 
 from ._tensor import SymmetricTensor as SymmetricTensor
 from .amp import AMPResult as AMPResult, amp as amp, ml_amp as ml_amp
+from .first_order import (
+    CriticalPoint as CriticalPoint,
+    Spinodals as Spinodals,
+    TensorThresholds as TensorThresholds,
+    critical_point as critical_point,
+    first_order_threshold as first_order_threshold,
+    information_theoretic_threshold as information_theoretic_threshold,
+    spinodals as spinodals,
+    tensor_thresholds as tensor_thresholds,
+)
 from .landscape import (
     CriticalPoints as CriticalPoints,
     GlassConstants as GlassConstants,
@@ -46,19 +56,11 @@ from .state_evolution import (
     threshold_states as threshold_states,
 )
 from .thresholds import (
-    CriticalPoint as CriticalPoint,
-    Spinodals as Spinodals,
-    TensorThresholds as TensorThresholds,
     Thresholds as Thresholds,
     amp_threshold as amp_threshold,
-    critical_point as critical_point,
-    first_order_threshold as first_order_threshold,
     gradient_flow_threshold as gradient_flow_threshold,
-    information_theoretic_threshold as information_theoretic_threshold,
     langevin_threshold as langevin_threshold,
     ml_amp_threshold as ml_amp_threshold,
-    spinodals as spinodals,
-    tensor_thresholds as tensor_thresholds,
     thresholds as thresholds,
     trivialization_threshold as trivialization_threshold,
 )

@@ -35,7 +35,7 @@ from ..numerics import bracketed_root, real_dtype
 from ._semicircle import edge_cost, log_potential, rapidity, spike_excess
 from .model import MatrixTensor, prepared, pure_p_spin
 from .replica import check_spherical, uninformed_energy
-from .thresholds import tensor_thresholds
+from .first_order import tensor_thresholds
 
 _KINDS = ("minima", "all", "index")
 
