@@ -25,7 +25,7 @@ def solve(
     r"""Correlation, response, overlap, multiplier and energies of the dynamics up to a time.
 
     Solves the closed equations of $C(t,t')$, $R(t,t')$ and $\bar C(t)$ at $N \to \infty$ (arXiv 1812.09066,
-    1902.00139; without a signal, Cugliandolo and Kurchan 1993), see `jaxsp.dmft.uniform`.
+    1902.00139; without a signal, Cugliandolo and Kurchan 1993), see `UniformGrid`.
 
     Args:
         problem: landscape, noise and start.

@@ -36,7 +36,10 @@ class Solution(eqx.Module):
         t_max: the last time.
         table: values at `times`.
         error_estimate: largest difference, over all tables, from what one grid less gives: of the next
-            lower order, so that the error of the solution itself is far smaller.
+            lower order, so that the error of the tables themselves is far smaller. Reading in between
+            adds the interpolation's own, which it does not see: of the order of the scheme too, and
+            largest where the first transients are barely resolved (1e-7 at twelve steps a unit of
+            time, for rates of order one).
         result: `RESULTS.successful`, or why these numbers are not to be trusted.
         stats: numbers of steps, most iterations of a row on each grid, largest defect of a row.
     """

@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 
 from .._checks import check_number
 from .._types import Scalar, ScalarLike
-from ..numerics import RESULTS, first_failure, raise_unless_successful, varying_like
+from ..numerics import RESULTS, evaluated_if, first_failure, raise_unless_successful
 from .curve import scan
 from .model import GLM
 from .potentials import prepare
@@ -96,15 +96,11 @@ def _phases(model: GLM, alpha: Scalar, order: int) -> Phases:
         return Phase(*numbers), solution.result
 
     def at(which):
-        # A loop of at most one step: in a batch, branches that no lane has cost nothing.
         index, needed = which
         blank = jax.tree.map(
             lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(evaluate, index)
         )
-        start = varying_like((needed, blank), found.x + alpha)
-        return jax.lax.while_loop(lambda s: s[0], lambda s: (s[0] & False, evaluate(index)), start)[
-            1
-        ]
+        return evaluated_if(needed, lambda: evaluate(index), blank, found.x + alpha)
 
     indices = jnp.stack([lowest, highest, best])
     needed = jnp.stack([lowest == lowest, highest != lowest, (best != lowest) & (best != highest)])

@@ -14,6 +14,7 @@ from .._checks import check_number
 from .._types import Scalar, ScalarLike
 from ..numerics import (
     bracketed_root,
+    evaluated_if,
     frozen,
     is_concrete,
     raise_unless_successful,
@@ -210,15 +211,13 @@ def equilibrium(
     model, alpha = frozen((model, alpha))
 
     def free_entropy_of(candidate):
-        # A loop of at most one step: in a batch, candidates that no lane has cost nothing.
-        def evaluate(state):
+        def evaluate():
             s = state_at(model, alpha, curve, candidate.kind, candidate.x, order)
             f = free_entropy_at(alpha, curve, candidate.kind, s)
-            return state[0] & False, jnp.where(jnp.isnan(f), -jnp.inf, f)
+            return jnp.where(jnp.isnan(f), -jnp.inf, f)
 
         lowest = jnp.full_like(alpha, -jnp.inf)
-        start = varying_like((candidate.stable, lowest), candidate.x + alpha)
-        return jax.lax.while_loop(lambda state: state[0], evaluate, start)[1]
+        return evaluated_if(candidate.stable, evaluate, lowest, candidate.x + alpha)
 
     return jnp.argmax(jax.lax.map(free_entropy_of, candidates))
 

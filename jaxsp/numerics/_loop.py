@@ -1,5 +1,6 @@
 """What the insides of solvers need to pass through every transformation."""
 
+from collections.abc import Callable
 from typing import TypeVar
 
 import equinox as eqx
@@ -19,6 +20,18 @@ def varying_like(tree: T, probe: Array) -> T:
     mark = jnp.ravel(probe)[0]
     mark = mark == mark
     return jax.tree.map(lambda x: jnp.where(mark, x, x), tree)
+
+
+def evaluated_if(needed: Array, function: Callable[[], T], otherwise: T, probe: Array) -> T:
+    """`function()` where needed, and `otherwise` elsewhere, for values that are not differentiated.
+
+    A loop of at most one step: in a batch, what no lane needs costs nothing, where `jax.lax.cond` would
+    select between the two. `probe` varies over the devices of `shard_map` as the result does.
+    """
+    start = varying_like((needed, otherwise), probe)
+    return jax.lax.while_loop(
+        lambda state: state[0], lambda state: (state[0] & False, function()), start
+    )[1]
 
 
 def numbers_as_arrays(tree: T, dtype: jnp.dtype) -> T:

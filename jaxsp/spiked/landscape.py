@@ -33,9 +33,9 @@ from .._types import Scalar, ScalarLike
 from ..mixtures import Mixture
 from ..numerics import bracketed_root, real_dtype
 from ._semicircle import edge_cost, log_potential, rapidity, spike_excess
+from .first_order import tensor_thresholds
 from .model import MatrixTensor, prepared, pure_p_spin
 from .replica import check_spherical, uninformed_energy
-from .first_order import tensor_thresholds
 
 _KINDS = ("minima", "all", "index")
 
