@@ -5,7 +5,8 @@ it: learning curves, free entropies and thresholds can be jitted, vmapped, shard
 differentiated.
 
 The systems are `jaxsp.glm` (generalised linear models), `jaxsp.spiked` (the spiked matrix-tensor
-model) and `jaxsp.ising` (the two-dimensional Ising model), with the dynamics of landscapes in
+model), `jaxsp.online` (two-layer networks that learn online) and `jaxsp.ising` (the two-dimensional
+Ising model), with the dynamics of landscapes in
 `jaxsp.dmft`; the ingredients that they are made of are
 `jaxsp.priors`, `jaxsp.channels` and `jaxsp.mixtures`; what they stand on is `jaxsp.numerics`.
 """
@@ -17,6 +18,7 @@ from . import (
     ising as ising,
     mixtures as mixtures,
     numerics as numerics,
+    online as online,
     priors as priors,
     spiked as spiked,
 )

@@ -25,6 +25,7 @@ class RESULTS(eqx.Enumeration):
         "the estimated quadrature error is larger than what was asked: raise the order of the rule"
     )
     no_fixed_point = "there is no such fixed point"
+    diverged = "the solution grows beyond all bounds at the time that is given"
     invalid_input = "an argument is outside of what is allowed"
 
 

@@ -1,0 +1,203 @@
+"""The entry to the theory: the overlaps' equations integrated to a tolerance."""
+
+from typing import Any
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PyTree
+
+from .._checks import check_number
+from .._types import Count, Scalar, ScalarLike
+from ..numerics import RESULTS, is_concrete, numbers_as_arrays, raise_unless_successful, real_dtype
+from .dynamics import overlap_rates
+from .model import Overlaps, TeacherStudent, check_overlaps
+from .solution import Trajectory
+
+# Beyond this an overlap counts as infinite.
+_BOUND = 1e8
+
+
+def solve(
+    net: TeacherStudent,
+    t_max: ScalarLike,
+    overlaps: Overlaps,
+    *,
+    times: Float[Array | np.ndarray, " t"] | None = None,
+    rtol: float | None = None,
+    atol: float | None = None,
+    solver: diffrax.AbstractAdaptiveSolver | None = None,
+    adjoint: diffrax.AbstractAdjoint | None = None,
+    max_steps: int = 4096,
+    throw: bool = True,
+) -> Trajectory:
+    r"""The student's overlaps over time, at infinite input dimension.
+
+    Integrates the closed equations of $Q, R, v$ (Saad and Solla 1995; arXiv 1906.08632; see
+    `overlap_rates`) with an adaptive step. Differentiable with respect to every number in `net` and
+    in `overlaps`.
+
+    Args:
+        net: the networks and how they learn.
+        t_max: the last time, in steps over the inputs' dimension.
+        overlaps: the state at the start.
+        times: save the state at these increasing times only: a batch of long trajectories needs less
+            memory so. None: it can be read at any time, as precisely as it is integrated.
+        rtol: relative tolerance of a step (default: 1e-10 in float64, 1e-5 in float32).
+        atol: absolute tolerance of a step (default: a hundredth of that).
+        solver: a solver of diffrax (default: `diffrax.Dopri8()`; `diffrax.Kvaerno5()` if learning rates
+            far apart make the equations stiff).
+        adjoint: how derivatives are taken: `diffrax.RecursiveCheckpointAdjoint()` (the default) in
+            reverse mode, `diffrax.ForwardMode()` in forward mode.
+        max_steps: largest number of steps.
+        throw: raise a `SolverError` if `t_max` is not reached; `result` says it too.
+
+    Returns:
+        A `Trajectory`, with `overlaps(t)` and `generalization_error(t)`.
+
+    Raises:
+        ValueError: if the shapes do not fit, the covariance has negative eigenvalues, or a time is
+            not positive.
+        SolverError: if the solution diverges, or takes more than `max_steps`.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from jaxsp import online
+        >>> net = online.TeacherStudent(1, 1, online.Erf(), learning_rate=0.5)
+        >>> start = online.Overlaps(Q=0.1 * jnp.eye(1), R=0.01 * jnp.eye(1), T=jnp.eye(1))
+        >>> found = online.solve(net, 100.0, start)
+        >>> bool(found.generalization_error(100.0) < 1e-6 < found.generalization_error(1.0))
+        True
+    """
+    check_number("t_max", t_max, minimum=0.0, strict=True)
+    check_overlaps(net, overlaps)
+    dtype = real_dtype(*jax.tree.leaves(overlaps))
+    if times is not None:
+        _check_times(times, t_max)
+        times = jnp.asarray(times, dtype)
+    double = dtype == jnp.float64
+    rtol = (1e-10 if double else 1e-5) if rtol is None else rtol
+    atol = 1e-2 * rtol if atol is None else atol
+    found = _integrate(
+        numbers_as_arrays(net, dtype),
+        jnp.asarray(t_max, dtype),
+        overlaps,
+        times,
+        jnp.asarray(rtol, dtype),
+        jnp.asarray(atol, dtype),
+        diffrax.Dopri8() if solver is None else solver,
+        diffrax.RecursiveCheckpointAdjoint() if adjoint is None else adjoint,
+        max_steps,
+    )
+    raise_unless_successful(found.result, f"online.solve{stopped(found)}", throw)
+    return found
+
+
+def stopped(found: Trajectory) -> str:
+    """When a trajectory ended, for the message of an error."""
+    if not is_concrete(found.end_time):
+        return ""
+    return f" (stopped at t = {float(jnp.min(found.end_time)):.6g})"
+
+
+def _check_times(times, t_max) -> None:
+    if not is_concrete((times, t_max)):
+        return
+    check_number("times", times, minimum=0.0, maximum=float(t_max))
+    if np.any(np.diff(np.asarray(times, float)) <= 0):
+        raise ValueError("Argument `times` must be increasing, but is not.")
+
+
+class _Dense(eqx.Module):
+    """Reads a solution in between its steps."""
+
+    interpolation: diffrax.Solution
+
+    def __call__(self, t: Scalar):
+        return self.interpolation.evaluate(t)
+
+
+class _Saved(eqx.Module):
+    """The saved states themselves."""
+
+    states: tuple[Array, Array, Array]
+
+    def __call__(self, t: None):
+        """All of them, whatever the time."""
+        return self.states
+
+
+@eqx.filter_jit
+def _integrate(net, t_max, start, times, rtol, atol, solver, adjoint, max_steps) -> Trajectory:
+    def state(y):
+        Q, R, v = y
+        return Overlaps(Q, R, start.T, v, start.A)
+
+    def rates(t, y, _):
+        rate = overlap_rates(net, state(y), t)
+        return rate.Q, rate.R, rate.v
+
+    y0 = (start.Q, start.R, start.v)
+    run = integrated(rates, y0, t_max, times, rtol, atol, solver, adjoint, max_steps)
+    read = _Dense(run.solution) if times is None else _Saved(run.saved)
+    return Trajectory(net, run.end_time, times, run.steps, run.result, start, read)
+
+
+class Run(eqx.Module):
+    """What diffrax has done: where it ended, and the states at the times that were asked for."""
+
+    solution: diffrax.Solution
+    end_time: Scalar
+    saved: PyTree
+    steps: Count
+    result: RESULTS
+
+
+def largest(y) -> Scalar:
+    """The largest number of a state, by its size."""
+    return jnp.max(jnp.stack([jnp.max(jnp.abs(x)) for x in jax.tree.leaves(y)]))
+
+
+def integrated(
+    rates, y0, t_max, times, rtol, atol, solver, adjoint, max_steps, observe=lambda y: y
+) -> Run:
+    """Integrate with diffrax until `t_max`, or until the state has left all bounds."""
+    see = lambda t, y, args: observe(y)  # noqa: E731
+    end = diffrax.SubSaveAt(t1=True, fn=see)
+    if times is None:
+        saveat = diffrax.SaveAt(subs=[end], dense=True)
+    else:
+        saveat = diffrax.SaveAt(subs=[end, diffrax.SubSaveAt(ts=times, fn=see)])
+
+    def unbounded(t, y, args, **kwargs):
+        return ~(largest(y) < _BOUND)
+
+    sol: Any = diffrax.diffeqsolve(
+        diffrax.ODETerm(rates),
+        solver,
+        jnp.zeros_like(t_max),
+        t_max,
+        None,
+        y0,
+        saveat=saveat,
+        stepsize_controller=diffrax.PIDController(rtol=rtol, atol=atol),
+        adjoint=adjoint,
+        event=diffrax.Event(unbounded),
+        max_steps=max_steps,
+        throw=False,
+    )
+    result = RESULTS.where(
+        sol.result == diffrax.RESULTS.successful, RESULTS.successful, RESULTS.max_steps_reached
+    )
+    result = RESULTS.where(sol.result == diffrax.RESULTS.event_occurred, RESULTS.diverged, result)
+    end_time, saved = sol.ts[0][0], None
+    if times is not None:
+        # What was not reached is filled with the last state, not with infinities.
+        def filled(values, last):
+            reached = (times <= end_time).reshape(-1, *[1] * (values.ndim - 1))
+            return jnp.where(reached, values, last)
+
+        saved = jax.tree.map(filled, sol.ys[1], sol.ys[0])
+    return Run(sol, end_time, saved, jnp.asarray(sol.stats["num_steps"]), result)
