@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._checks import check_shape
-from .._types import Scalar
+from .._types import Scalar, ScalarLike
 from ..numerics import is_concrete, real_dtype
 from ._tensor import SymmetricTensor, noisy_rank_one, tensor_bytes
 from .model import MatrixTensor, Spherical
@@ -35,6 +35,7 @@ def sample_instance(
     *,
     size: int,
     key: PRNGKeyArray,
+    strength: ScalarLike = 1.0,
     memory_limit: float | None = None,
     dtype=None,
 ) -> Instance:
@@ -44,6 +45,8 @@ def sample_instance(
         model: the model.
         size: $N$.
         key: of the random numbers.
+        strength: factor of the signal's part in the matrix and the tensors; 0 for noise alone, and
+            $1/T$ for the noise that a signal drawn from equilibrium at temperature $T$ has.
         memory_limit: bytes that the data may take; by default half of the device's memory, or of the
             machine's.
         dtype: of the arrays (default: JAX's).
@@ -64,15 +67,16 @@ def sample_instance(
         raise ValueError(f"Argument `size` must be at least 2, but is {size}.")
     dtype = jnp.dtype(real_dtype() if dtype is None else dtype)
     limit = _available_memory() / 2 if memory_limit is None else memory_limit
-    needed = _data_bytes(model, size, dtype)
+    needed = data_bytes(model, size, dtype)
     if needed > limit:
         fits = size
-        while fits > 2 and _data_bytes(model, fits, dtype) > limit:
+        while fits > 2 and data_bytes(model, fits, dtype) > limit:
             fits = fits * 9 // 10
         raise ValueError(
             f"Argument `size` must be such that the data fit into {_readable(limit)}, but for size "
             f"{size} they take {_readable(needed)} ({dtype.name}); size {fits} would fit."
         )
+    strength = jnp.asarray(strength, dtype)
     signal_key, matrix_key, tensor_key = jax.random.split(key, 3)
     if isinstance(model.prior, Spherical):
         direction = jax.random.normal(signal_key, (size,), dtype)
@@ -83,14 +87,14 @@ def sample_instance(
     if not _absent(model.delta2):
         upper = jnp.triu(jax.random.normal(matrix_key, (size, size), dtype), 1)
         noise = jnp.sqrt(jnp.asarray(model.delta2, dtype)) * (upper + upper.T)
-        spike = jnp.outer(signal, signal) / math.sqrt(size)
+        spike = jnp.outer(strength * signal, signal) / math.sqrt(size)
         Y = noise + spike - jnp.diag(jnp.diag(spike))
     tensors = []
     for p, noise in zip(model.orders, model.tensor_noises, strict=True):
         if _absent(noise):
             tensors.append(None)
             continue
-        scale = jnp.asarray(_scale(p, size), dtype)
+        scale = jnp.asarray(strength * _scale(p, size), dtype)
         own = jax.random.fold_in(tensor_key, p)
         tensors.append(noisy_rank_one(signal, scale, jnp.asarray(noise, dtype), p, own))
     return Instance(signal, Y, tuple(tensors))
@@ -193,7 +197,8 @@ def _absent(noise) -> bool:
     return is_concrete(noise) and bool(np.isinf(noise))
 
 
-def _data_bytes(model: MatrixTensor, size: int, dtype) -> float:
+def data_bytes(model: MatrixTensor, size: int, dtype) -> float:
+    """Memory of an instance."""
     total = 0 if _absent(model.delta2) else size**2 * jnp.dtype(dtype).itemsize
     for p, noise in zip(model.orders, model.tensor_noises, strict=True):
         total += 0 if _absent(noise) else tensor_bytes(size, p, dtype)
