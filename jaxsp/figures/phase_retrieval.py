@@ -37,6 +37,6 @@ def make(context: Context) -> Figure:
             recovery, "algorithmic threshold, literature", found.algorithmic, 1.128, 2e-3,
             "arXiv 1708.03395",
         ),
-        amp_row(recovery, figure, 1.35),
+        *(amp_row(recovery, figure, alpha) for alpha in recovery.measured_at),
     ]  # fmt: skip
     return replace(figure, rows=rows)

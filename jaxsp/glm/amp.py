@@ -62,14 +62,16 @@ class AMPState(eqx.Module):
     Attributes:
         mean: $\hat w$, means of the marginal posteriors.
         variance: their variances.
-        g: $g_{\rm out}$ of each output at the last iteration (zero before the first).
-        precision: $A$ of the last iteration.
+        g: $g_{\rm out}$ of each output at the last iteration (zero before the first), damped.
+        precision: $A$ of the last iteration, damped.
+        reacted: the mean that the outputs' $g$ has answered to, $\hat w$ damped alike.
     """
 
     mean: Float[Array, " p"]
     variance: Float[Array, " p"]
     g: Float[Array, " n"]
     precision: Scalar
+    reacted: Float[Array, " p"]
 
 
 def amp_step(
@@ -83,8 +85,13 @@ def amp_step(
 
     and the variances likewise. $V$ is the mean of the posterior variances and $A$ is common to all
     weights: for iid entries of variance $1/p$ each field has the same variance, and each weight the
-    same precision, up to $O(p^{-1/2})$. The two products with $X$ are the whole cost. Damping mixes
-    what an iteration computes, $g$, $A$, means and variances, with its predecessor.
+    same precision, up to $O(p^{-1/2})$. The two products with $X$ are the whole cost.
+
+    Damping mixes $g$ and $A$ with their predecessors, and the $\hat w_i$ of $A \hat w_i$ in the same
+    proportions (as in Rangan et al. 2014, arXiv 1402.3210): that term takes away what the $g$ owe to
+    the weight itself, $V g$ what $\hat w$ owes to the output itself, and both must match what is there.
+    With a damped $\hat w$ in $X \hat w$, an output of steep $g$, as those of noiseless phase retrieval,
+    oscillates against its own echo for ever.
     """
     p = state.mean.shape[0]
     square = jnp.mean(state.mean**2)
@@ -103,11 +110,10 @@ def amp_step(
     precision = jnp.maximum(precision, jnp.finfo(V.dtype).tiny)
     g = damping * state.g + (1 - damping) * g
     precision = damping * state.precision + (1 - damping) * precision
-    field = precision * state.mean + _multiply_transposed(X, g)
+    reacted = damping * state.reacted + (1 - damping) * state.mean
+    field = precision * reacted + _multiply_transposed(X, g)
     mean, variance = jax.vmap(model.prior.denoise, in_axes=(None, 0))(precision, field)
-    mean = damping * state.mean + (1 - damping) * mean
-    variance = damping * state.variance + (1 - damping) * variance
-    return AMPState(mean, variance, g, precision)
+    return AMPState(mean, variance, g, precision, reacted)
 
 
 def amp(
@@ -144,7 +150,8 @@ def amp(
             what Nishimori's identity gives, $V_0 = \rho - |\hat w_0|^2 / p$, cut at $10^{-6}\rho$ below and
             at the prior's variance above.
         key: start from a random estimate around the prior's mean instead.
-        damping: in [0, 1), the weight of the previous iterate. It slows the escape from $m = 0$.
+        damping: in [0, 1), the weight of the previous iterate (`amp_step` says of what). It slows the
+            escape from $m = 0$.
         max_steps: number of iterations, at least 1.
         tolerance: root mean square change of the estimate, relative to the prior's second moment, at
             which to stop (default: 1e-8 in float64, 1e-4 in float32).
@@ -264,7 +271,7 @@ def _start(
         mean = mean + jnp.sqrt(prior_variance / p) * jax.random.normal(key, (p,), y.dtype)
     rho = prior_mean**2 + prior_variance
     V = jnp.clip(rho - jnp.mean(mean**2), 1e-6 * rho, prior_variance)
-    return AMPState(mean, jnp.broadcast_to(V, (p,)), jnp.zeros_like(y), 1 / V)
+    return AMPState(mean, jnp.broadcast_to(V, (p,)), jnp.zeros_like(y), 1 / V, mean)
 
 
 def _multiply(X: Design, a: Float[Array, " p"]) -> Float[Array, " n"]:

@@ -231,17 +231,21 @@ def _iterate(
         return jnp.stack([jnp.mean(new * signal), jnp.mean(new * new), change])
 
     def step(state):
-        x, old, B, V, _, record, steps = state
-        onsager = Q.derivative(jnp.mean(x * old), order=2) * V
-        field = -slope(x) - onsager * old
-        # The first field has no predecessor.
-        mixed = damping * B + (1 - damping) * field
-        B = jnp.where(steps == 0, field, mixed)
+        x, echo, B, V, _, record, steps = state
+        onsager = Q.derivative(jnp.mean(x * echo), order=2) * V
+        field = -slope(x) - onsager * echo
+
+        def mix(old, new):
+            # The first field has no predecessor.
+            return jnp.where(steps == 0, new, damping * old + (1 - damping) * new)
+
+        # What returns of an entry is what its neighbours' damped fields hold of it: damped alike.
+        B, echo = mix(B, field), mix(echo, x)
         A = Q.derivative(jnp.mean(x * x))
         new, V = denoiser(model.prior, A, B)
         change = jnp.sqrt(jnp.mean((new - x) ** 2))
         steps = steps + 1
-        return new, x, B, V, change, record.at[steps].set(measure(new, change)), steps
+        return new, echo, B, V, change, record.at[steps].set(measure(new, change)), steps
 
     zero = jnp.zeros_like(x)
     # The start is compared with nothing: its change is anything above the tolerance, and finite.

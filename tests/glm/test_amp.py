@@ -99,6 +99,30 @@ def test_random_start_breaks_the_symmetry():
     assert abs(float(free.overlap_trajectory[-1])) > 0.9
 
 
+def test_damped_phase_retrieval_escapes_and_follows_state_evolution():
+    """Outputs with a steep g must not oscillate against the echo of their own last message."""
+    model = glm.GLM(priors.Gaussian(), channels.AbsoluteValue())
+
+    @jax.jit
+    def squared_errors(damping, keys):
+        def squared_error(keys):
+            data = glm.sample_instance(model, weights=400, samples=400, key=keys[0])
+            run = glm.amp(
+                model, data.X, data.y, key=keys[1], damping=damping, max_steps=300, throw=False
+            )
+            overlap = jnp.abs(jnp.mean(run.mean * data.weights))
+            return jnp.mean(run.mean**2) + jnp.mean(data.weights**2) - 2 * overlap
+
+        return jax.vmap(squared_error)(keys)
+
+    expected = glm.state_evolution(model, 1.0).mean_squared_error
+    for damping in (0.2, 0.5):
+        errors = squared_errors(damping, jax.random.split(jax.random.key(0), (16, 2)))
+        standard_error = jnp.std(errors) / 4
+        assert standard_error < 0.08
+        assert abs(jnp.mean(errors) - expected) < 3 * standard_error
+
+
 def test_what_has_not_converged_says_so():
     model, data = small_instance()
     run = glm.amp(model, data.X, data.y, max_steps=3, throw=False)
