@@ -94,6 +94,9 @@ class Evaluator:
         self._unit = jax.jit(unit)
         self._devices = list(devices)[: -(-size // self._lanes)]
         self._programs: list[Any] = []
+        # A device works in the thread that calls it, if the computation looks cheap to the compiler
+        # (a loop counts as one turn): each is called from a thread of its own.
+        self._threads = [ThreadPoolExecutor(1) for _ in self._devices]
 
     def _checked(self, named: dict[str, jax.Array], codes: set[str]) -> dict[str, jax.Array]:
         """The same, if they are like those of the first time that the function was traced."""
@@ -146,14 +149,15 @@ class Evaluator:
             place = number % len(self._devices)
             pieces = [*(column[cut] for column in columns), places[cut]]
             *values, own = jax.device_put(pieces, self._devices[place])
-            return self._programs[place](values, own)
+            return self._threads[place].submit(self._programs[place], values, own)
 
         running = [start(number) for number in range(units)]
 
         def wait() -> dict[str, NDArray]:
+            found = [unit.result() for unit in running]
             return {
-                name: np.concatenate([np.asarray(found[name]) for found in running])[: index.size]
-                for name in running[0]
+                name: np.concatenate([np.asarray(unit[name]) for unit in found])[: index.size]
+                for name in found[0]
             }
 
         return wait
