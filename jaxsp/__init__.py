@@ -8,13 +8,14 @@ The systems are `jaxsp.glm` (generalised linear models), `jaxsp.spiked` (the spi
 model), `jaxsp.online` (two-layer networks that learn online) and `jaxsp.ising` (the two-dimensional
 Ising model), with the dynamics of landscapes in
 `jaxsp.dmft`; the ingredients that they are made of are
-`jaxsp.priors`, `jaxsp.channels` and `jaxsp.mixtures`; what they stand on is `jaxsp.numerics`.
+`jaxsp.priors`, `jaxsp.channels`, `jaxsp.mixtures` and `jaxsp.inputs`; what they stand on is `jaxsp.numerics`.
 """
 
 from . import (
     channels as channels,
     dmft as dmft,
     glm as glm,
+    inputs as inputs,
     ising as ising,
     mixtures as mixtures,
     numerics as numerics,

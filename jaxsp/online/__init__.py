@@ -1,5 +1,12 @@
 """Online learning in two-layer networks: the dynamics of overlaps, in theory and at finite size."""
 
+from ..inputs import (
+    CovariateInputs as CovariateInputs,
+    GaussianInputs as GaussianInputs,
+    HiddenManifoldInputs as HiddenManifoldInputs,
+    HiddenManifoldLimit as HiddenManifoldLimit,
+)
+from ._simulate import Simulation as Simulation, simulate as simulate
 from ._solve import solve as solve
 from .activations import (
     Activation as Activation,
@@ -14,5 +21,11 @@ from .model import (
     PiecewiseLinear as PiecewiseLinear,
     TeacherStudent as TeacherStudent,
     generalization_error as generalization_error,
+)
+from .modes import ModeState as ModeState, ModeSystem as ModeSystem, mode_system as mode_system
+from .networks import (
+    Networks as Networks,
+    network_overlaps as network_overlaps,
+    sample_networks as sample_networks,
 )
 from .solution import Trajectory as Trajectory

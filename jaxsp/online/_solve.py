@@ -11,9 +11,12 @@ from jaxtyping import Array, Float, PyTree
 
 from .._checks import check_number
 from .._types import Count, Scalar, ScalarLike
+from ..inputs import GaussianInputs, HiddenManifoldLimit, Inputs
 from ..numerics import RESULTS, is_concrete, numbers_as_arrays, raise_unless_successful, real_dtype
 from .dynamics import overlap_rates
 from .model import Overlaps, TeacherStudent, check_overlaps
+from .modes import limit_system, mode_system
+from .networks import Networks, check_networks, network_overlaps
 from .solution import Trajectory
 
 # Beyond this an overlap counts as infinite.
@@ -23,8 +26,10 @@ _BOUND = 1e8
 def solve(
     net: TeacherStudent,
     t_max: ScalarLike,
-    overlaps: Overlaps,
+    overlaps: Overlaps | None = None,
     *,
+    inputs: Inputs | HiddenManifoldLimit | None = None,
+    networks: Networks | None = None,
     times: Float[Array | np.ndarray, " t"] | None = None,
     rtol: float | None = None,
     atol: float | None = None,
@@ -42,7 +47,10 @@ def solve(
     Args:
         net: the networks and how they learn.
         t_max: the last time, in steps over the inputs' dimension.
-        overlaps: the state at the start.
+        overlaps: the state at the start, for iid inputs and for `inputs.HiddenManifoldLimit`.
+        inputs: the inputs' law (None: iid). For structured inputs the overlaps of each eigenmode are
+            integrated (see `mode_system`).
+        networks: weights at the start, instead of `overlaps`: what they are in each mode matters.
         times: save the state at these increasing times only: a batch of long trajectories needs less
             memory so. None: it can be read at any time, as precisely as it is integrated.
         rtol: relative tolerance of a step (default: 1e-10 in float64, 1e-5 in float32).
@@ -72,7 +80,7 @@ def solve(
         True
     """
     check_number("t_max", t_max, minimum=0.0, strict=True)
-    check_overlaps(net, overlaps)
+    overlaps, system, state = _start(net, overlaps, inputs, networks)
     dtype = real_dtype(*jax.tree.leaves(overlaps))
     if times is not None:
         _check_times(times, t_max)
@@ -80,16 +88,15 @@ def solve(
     double = dtype == jnp.float64
     rtol = (1e-10 if double else 1e-5) if rtol is None else rtol
     atol = 1e-2 * rtol if atol is None else atol
+    if system is None:
+        solver = diffrax.Dopri8() if solver is None else solver
+    else:
+        solver = diffrax.Tsit5() if solver is None else solver
+    adjoint = diffrax.RecursiveCheckpointAdjoint() if adjoint is None else adjoint
+    end, relative, absolute = (jnp.asarray(x, dtype) for x in (t_max, rtol, atol))
+    net = numbers_as_arrays(net, dtype)
     found = _integrate(
-        numbers_as_arrays(net, dtype),
-        jnp.asarray(t_max, dtype),
-        overlaps,
-        times,
-        jnp.asarray(rtol, dtype),
-        jnp.asarray(atol, dtype),
-        diffrax.Dopri8() if solver is None else solver,
-        diffrax.RecursiveCheckpointAdjoint() if adjoint is None else adjoint,
-        max_steps,
+        net, system, state, overlaps, times, end, relative, absolute, solver, adjoint, max_steps
     )
     raise_unless_successful(found.result, f"online.solve{stopped(found)}", throw)
     return found
@@ -108,6 +115,31 @@ def _check_times(times, t_max) -> None:
     check_number("times", times, minimum=0.0, maximum=float(t_max))
     if np.any(np.diff(np.asarray(times, float)) <= 0):
         raise ValueError("Argument `times` must be increasing, but is not.")
+
+
+def _start(net, overlaps, inputs, networks):
+    """The overlaps at the start, and the modes' equations and state if there are any."""
+    if inputs is None or isinstance(inputs, GaussianInputs):
+        if overlaps is None and networks is not None and inputs is not None:
+            check_networks(net, inputs, networks)
+            overlaps = network_overlaps(inputs, networks)
+        if overlaps is None:
+            raise ValueError("Argument `overlaps` must be given for iid inputs, but is None.")
+        check_overlaps(net, overlaps)
+        return overlaps, None, None
+    if isinstance(inputs, HiddenManifoldLimit):
+        if overlaps is None:
+            raise ValueError("Argument `overlaps` must be given for infinite inputs, but is None.")
+        check_overlaps(net, overlaps)
+        return overlaps, *limit_system(inputs, overlaps)
+    if networks is None or overlaps is not None:
+        raise ValueError(
+            "Argument `networks`, and not `overlaps`, must be given for inputs of a finite dimension "
+            "with structure: the start in each of their modes matters."
+        )
+    check_networks(net, inputs, networks)
+    system, state = mode_system(inputs, networks)
+    return system.overlaps(state), system, state
 
 
 class _Dense(eqx.Module):
@@ -129,20 +161,72 @@ class _Saved(eqx.Module):
         return self.states
 
 
+class _Hermite(eqx.Module):
+    """Polynomials of fifth degree between the steps, from values and two derivatives: for many modes,
+    whose own interpolation would have to keep every stage of every step.
+    """
+
+    times: Float[Array, " n"]
+    values: tuple
+
+    def __call__(self, t: Scalar):
+        count = jnp.sum(jnp.isfinite(self.times))
+        k = jnp.clip(jnp.searchsorted(self.times, t, side="right") - 1, 0, count - 2)
+        h = self.times[k + 1] - self.times[k]
+        x = (t - self.times[k]) / h
+        y = 1 - x
+        left = (y**3 * (1 + 3 * x + 6 * x**2), y**3 * x * (1 + 3 * x), 0.5 * y**3 * x**2)
+        right = (x**3 * (1 + 3 * y + 6 * y**2), -(x**3) * y * (1 + 3 * y), 0.5 * x**3 * y**2)
+
+        def between(value, slope, curve):
+            parts = zip((value, h * slope, h**2 * curve), left, right, strict=True)
+            return sum(a * f[k] + b * f[k + 1] for f, a, b in parts)
+
+        return jax.tree.map(between, *self.values)
+
+
 @eqx.filter_jit
-def _integrate(net, t_max, start, times, rtol, atol, solver, adjoint, max_steps) -> Trajectory:
-    def state(y):
-        Q, R, v = y
-        return Overlaps(Q, R, start.T, v, start.A)
+def _integrate(
+    net, system, start, overlaps, times, t_max, rtol, atol, solver, adjoint, max_steps
+) -> Trajectory:
+    T, A = overlaps.T, overlaps.A
+    if system is None:
+        start = (overlaps.Q, overlaps.R, overlaps.v)
 
-    def rates(t, y, _):
-        rate = overlap_rates(net, state(y), t)
-        return rate.Q, rate.R, rate.v
+        def rates(t, y, args):
+            Q, R, v = y
+            rate = overlap_rates(net, Overlaps(Q, R, T, v, A), t)
+            return rate.Q, rate.R, rate.v
 
-    y0 = (start.Q, start.R, start.v)
-    run = integrated(rates, y0, t_max, times, rtol, atol, solver, adjoint, max_steps)
-    read = _Dense(run.solution) if times is None else _Saved(run.saved)
-    return Trajectory(net, run.end_time, times, run.steps, run.result, start, read)
+        run = integrated(rates, start, t_max, times, rtol, atol, solver, adjoint, max_steps)
+        read = _Dense(run.solution) if times is None else _Saved(run.saved)
+        return Trajectory(net, run.end_time, times, run.steps, run.result, overlaps, read)
+
+    def observed(state):
+        seen = system.overlaps(state)
+        return seen.Q, seen.R, seen.v
+
+    def mode_rates(t, state, args):
+        return system.rates(net, state, t)
+
+    def with_derivatives(t, state):
+        """The overlaps and their first two derivatives along the flow."""
+        flow = lambda t, y: (jnp.ones_like(t), mode_rates(t, y, None))  # noqa: E731
+        first = lambda t, y: jax.jvp(observed, (y,), (flow(t, y)[1],))  # noqa: E731
+        (value, slope), (_, curve) = jax.jvp(first, (t, state), flow(t, state))
+        return value, slope, curve
+
+    run = integrated(
+        mode_rates, start, t_max, times, rtol, atol, solver, adjoint, max_steps, observed,
+        with_derivatives,
+    )  # fmt: skip
+    read = _Hermite(*run.saved) if times is None else _Saved(run.saved)
+    return Trajectory(net, run.end_time, times, run.steps, run.result, overlaps, read)
+
+
+def largest(y) -> Scalar:
+    """The largest number of a state, by its size."""
+    return jnp.max(jnp.stack([jnp.max(jnp.abs(x)) for x in jax.tree.leaves(y)]))
 
 
 class Run(eqx.Module):
@@ -155,18 +239,29 @@ class Run(eqx.Module):
     result: RESULTS
 
 
-def largest(y) -> Scalar:
-    """The largest number of a state, by its size."""
-    return jnp.max(jnp.stack([jnp.max(jnp.abs(x)) for x in jax.tree.leaves(y)]))
-
-
 def integrated(
-    rates, y0, t_max, times, rtol, atol, solver, adjoint, max_steps, observe=lambda y: y
+    rates,
+    y0,
+    t_max,
+    times,
+    rtol,
+    atol,
+    solver,
+    adjoint,
+    max_steps,
+    observe=lambda y: y,
+    at_steps=None,
 ) -> Run:
-    """Integrate with diffrax until `t_max`, or until the state has left all bounds."""
+    """Integrate with diffrax until `t_max`, or until the state has left all bounds.
+
+    Without `times`, the solution is dense, or `at_steps(t, y)` is saved at each step.
+    """  # fmt: skip
     see = lambda t, y, args: observe(y)  # noqa: E731
     end = diffrax.SubSaveAt(t1=True, fn=see)
-    if times is None:
+    if times is None and at_steps is not None:
+        each = lambda t, y, args: (t, at_steps(t, y))  # noqa: E731
+        saveat = diffrax.SaveAt(subs=[end, diffrax.SubSaveAt(t0=True, steps=True, fn=each)])
+    elif times is None:
         saveat = diffrax.SaveAt(subs=[end], dense=True)
     else:
         saveat = diffrax.SaveAt(subs=[end, diffrax.SubSaveAt(ts=times, fn=see)])
@@ -193,6 +288,8 @@ def integrated(
     )
     result = RESULTS.where(sol.result == diffrax.RESULTS.event_occurred, RESULTS.diverged, result)
     end_time, saved = sol.ts[0][0], None
+    if at_steps is not None and times is None:
+        saved = sol.ys[1]
     if times is not None:
         # What was not reached is filled with the last state, not with infinities.
         def filled(values, last):
