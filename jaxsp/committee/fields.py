@@ -1,0 +1,261 @@
+r"""One output whose fields are known to be $\omega \sim \mathcal N(0, q)$ up to a Gaussian of covariance V.
+
+Everything is an expectation over $\omega$ and the output. Two hidden units go by polar coordinates in
+the plane of $\omega$: all features (a field's change of sign, the exchange of two labels) lie on lines
+through the origin, at known angles, so that panels crowd there however narrow they are.
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from .._types import Scalar
+from ..numerics import Rule, frozen, gaussian_panels, graded_panels
+from ..numerics._quadrature import TAIL
+from .model import CommitteeMachine
+from .outputs import LabelOfSigns, symmetric
+
+
+class FieldPotential(eqx.Module):
+    r"""What one output tells about its fields, for a permutation-symmetric overlap or a full one.
+
+    Attributes:
+        information: $\mathbb E\, g g^T$ with $g = \nabla_\omega \log Z_{\rm out}$: its two eigenvalues for
+            the symmetric ansatz, or the K x K matrix. State evolution is $r = \alpha\, \mathbb E\, g g^T$.
+        potential: $\Phi_{\rm out} = \mathbb E_\omega \int dy\, Z_{\rm out} \log Z_{\rm out}$.
+        squared_error: $\mathbb E_\omega \mathrm{Var}(y|\omega)$.
+        disagreement: how often two draws from the posterior predict different labels.
+        missing_probability: $\mathbb E_\omega |1 - \int dy\, Z_{\rm out}|$; zero, up to the quadrature.
+    """
+
+    information: Float[Array, "..."]
+    potential: Scalar
+    squared_error: Scalar
+    disagreement: Scalar
+    missing_probability: Scalar
+
+
+@eqx.filter_jit
+def symmetric_potential(
+    model: CommitteeMachine, q: Float[Array, " 2"], V: Float[Array, " 2"], order: int
+) -> FieldPotential:
+    """Expectations for a permutation-symmetric overlap, given by eigenvalues (difference, sum)."""
+    K = model.hidden_units
+    root = _square_root(q)
+    rule = _symmetric_rule(K, *frozen((q, V)), order)
+    covariance = symmetric(V, K)
+
+    def at(point):
+        if K == 1:
+            omega = root[1:] * point
+        else:
+            total, difference = root[1] * point[0], root[0] * point[1]
+            omega = jnp.stack([total + difference, total - difference]) / jnp.sqrt(2.0).astype(
+                q.dtype
+            )
+        here = _at_fields(model, omega, covariance)
+        if not model.output.mirrored:
+            here = jax.tree.map(
+                lambda a, b: 0.5 * (a + b), here, _at_fields(model, -omega, covariance)
+            )
+        matrix = here.information
+        total = jnp.sum(matrix) / K
+        # For a single unit there are no differences; the entry is inert.
+        other = (jnp.trace(matrix) - total) / max(K - 1, 1)
+        return eqx.tree_at(lambda f: f.information, here, jnp.stack([other, total]))
+
+    return _average(at, rule)
+
+
+class FieldResponse(eqx.Module):
+    r"""What an output tells about unspecialised units, and about a first specialisation.
+
+    Attributes:
+        potential: the expectations at $q_d = 0$.
+        response: $\partial F_d / \partial q_d$ there, with $F_d$ the information in a difference.
+    """
+
+    potential: FieldPotential
+    response: Scalar
+
+
+@eqx.filter_jit
+def unspecialized_potential(
+    model: CommitteeMachine, q: Scalar, V: Float[Array, " 2"], order: int
+) -> FieldResponse:
+    r"""Expectations when all fields have the same mean.
+
+    A difference of the fields has no first derivative then. Its second derivative $h_d$ gives
+    $F_d = q_d\, \mathbb E \sum_y Z h_d^2$, and since Z solves the heat equation in the covariance,
+    $h_d = \frac{2}{K - 1} \partial_{V_d} \log Z$.
+    """
+    K = model.hidden_units
+    fixed_q, fixed_V = frozen((q, V))
+    scale = jnp.sqrt(jnp.maximum(fixed_q, jnp.finfo(q.dtype).tiny ** 0.5))
+    width = jnp.clip(jnp.sqrt(fixed_V[1]) / scale, 1e-12, 1e3)
+    rule = gaussian_panels(jnp.zeros_like(width)[None], width[None], 2 * order, subdivisions=3)
+    axis = jnp.full(K, K**-0.5, q.dtype)
+    output = model.output
+    assert isinstance(output, LabelOfSigns)
+
+    def at(v):
+        omega = _square_root(q) * v * axis
+        here = _at_fields(model, omega, symmetric(V, K))
+
+        def log_z(difference):
+            return output.log_partitions(omega, symmetric(V.at[0].set(difference), K))
+
+        values, slopes = jax.jvp(log_z, (V[0],), (jnp.ones_like(V[0]),))
+        slopes = jnp.where(values > -jnp.inf, slopes, 0.0)
+        response = jnp.sum(jnp.exp(values) * (2 / max(K - 1, 1) * slopes) ** 2)
+        total = jnp.sum(here.information) / K
+        pair = jnp.stack([jnp.zeros_like(total), total])
+        return FieldResponse(eqx.tree_at(lambda f: f.information, here, pair), response)
+
+    values = jax.vmap(at)(rule.nodes)
+    return jax.tree.map(lambda v: jnp.tensordot(rule.weights, v, axes=1), values)
+
+
+@eqx.filter_jit
+def full_potential(
+    model: CommitteeMachine, q: Float[Array, "K K"], V: Float[Array, "K K"], order: int
+) -> FieldPotential:
+    """Expectations for any overlap matrix."""
+    K = model.hidden_units
+    root = jnp.linalg.cholesky(q + jnp.finfo(q.dtype).eps * jnp.trace(q) * jnp.eye(K))
+    rule = _full_rule(K, *frozen((root, V)), order)
+
+    def at(point):
+        return _at_fields(model, root @ jnp.atleast_1d(point), V)
+
+    return _average(at, rule)
+
+
+def _average(at, rule: Rule) -> FieldPotential:
+    values = jax.vmap(at)(rule.nodes)
+    return jax.tree.map(lambda v: jnp.tensordot(rule.weights, v, axes=1), values)
+
+
+def _at_fields(
+    model: CommitteeMachine, omega: Float[Array, " K"], V: Float[Array, "K K"]
+) -> FieldPotential:
+    """Sums over the outputs at given fields."""
+    output = model.output
+    assert isinstance(output, LabelOfSigns)
+    labels = output.labels(model.hidden_units).astype(omega.dtype)
+
+    def with_value(omega):
+        value = output.log_partitions(omega, V)
+        return value, value
+
+    g, log_z = jax.jacfwd(with_value, has_aux=True)(omega)
+    # Impossible outputs weigh nothing, whatever their denoiser.
+    possible = log_z > -jnp.inf
+    log_z, g = jnp.where(possible, log_z, 0.0), jnp.where(possible[:, None], g, 0.0)
+    weight = jnp.where(possible, jnp.exp(log_z), 0.0)
+    mean = jnp.sum(weight * labels)
+    # Summed over pairs: one minus a probability close to one would cancel.
+    disagreement = 2 * jnp.sum(jnp.tril(weight[:, None] * weight[None, :], -1))
+    return FieldPotential(
+        information=jnp.einsum("y,yk,yl->kl", weight, g, g),
+        potential=jnp.sum(weight * log_z),
+        squared_error=jnp.sum(weight * (labels - mean) ** 2),
+        disagreement=disagreement,
+        missing_probability=jnp.abs(1 - jnp.sum(weight)),
+    )
+
+
+def _square_root(q: Float[Array, "*s"]) -> Float[Array, "*s"]:
+    """The square root, with derivative zero where the overlap vanishes."""
+    positive = q > 0
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, q, 1.0)), 0.0)
+
+
+def _symmetric_rule(K: int, q: Float[Array, " 2"], V: Float[Array, " 2"], order: int) -> Rule:
+    """Standard normal points, one coordinate for the sum of the units and one for their difference.
+
+    Of the plane a quadrant, the rest being its mirror images.
+    """
+    tiny = jnp.finfo(q.dtype).tiny ** 0.5
+    scale, widths = jnp.sqrt(jnp.maximum(q, tiny)), jnp.sqrt(V)
+    if K == 1:
+        width = jnp.clip(widths[1] / scale[1], tiny, 1e3)
+        return gaussian_panels(jnp.zeros_like(width)[None], width[None], 2 * order, subdivisions=3)
+    field = jnp.sqrt(jnp.sum(V) / jnp.sum(q))
+    narrow = jnp.stack([widths[0] / scale[0], field, widths[1] / scale[1]])
+    # The angle is measured from the axis of the sum.
+    right = jnp.asarray(0.5 * jnp.pi, q.dtype)
+    angles = jnp.stack([jnp.zeros_like(right), jnp.arctan2(scale[1], scale[0]), right])
+    rule = _polar_rule(angles, narrow, right, order)
+    return Rule(rule.nodes, 4 * rule.weights, 4 * rule.coarse_weights)
+
+
+def _full_rule(K: int, root: Float[Array, "K K"], V: Float[Array, "K K"], order: int) -> Rule:
+    """Standard normal points for fields `root @ point`."""
+    deviation = jnp.sqrt(jnp.diagonal(V))
+    standard = root / deviation[:, None]
+    if K == 1:
+        width = jnp.clip(1 / standard[0, 0], 0.0, 1e3)
+        return gaussian_panels(jnp.zeros_like(width)[None], width[None], 2 * order, subdivisions=3)
+    a, b = standard
+    correlation = V[0, 1] / (deviation[0] * deviation[1])
+    # Lines on which a label's probability changes over: a = 0, b = 0, a = -b, a = b.
+    forms = jnp.stack([a, b, a + b, a - b])
+    depths = jnp.stack(
+        [
+            jnp.ones_like(correlation),
+            jnp.ones_like(correlation),
+            jnp.sqrt(1 + correlation),
+            jnp.sqrt(1 - correlation),
+        ]
+    )
+    size = jnp.maximum(jnp.linalg.norm(forms, axis=1), jnp.finfo(V.dtype).tiny ** 0.5)
+    turn = jnp.asarray(2 * jnp.pi, V.dtype)
+    angles = jnp.arctan2(forms[:, 1], forms[:, 0]) + 0.25 * turn
+    # Measured from the first line, so that the circle is cut where points crowd on both sides.
+    relative = jnp.mod(angles - angles[0], 0.5 * turn).at[0].set(0.0)
+    relative = jnp.concatenate([relative, relative + 0.5 * turn, turn[None]])
+    widths = jnp.concatenate([jnp.tile(depths / size, 2), (depths / size)[:1]])
+    rule = _polar_rule(relative, widths, turn, order)
+    cosine, sine = jnp.cos(angles[0]), jnp.sin(angles[0])
+    turned = rule.nodes @ jnp.stack([jnp.stack([cosine, sine]), jnp.stack([-sine, cosine])])
+    return Rule(turned, rule.weights, rule.coarse_weights)
+
+
+def _polar_rule(
+    angles: Float[Array, " k"], widths: Float[Array, " k"], end: Scalar, order: int
+) -> Rule:
+    """The standard normal measure in polar coordinates, with panels around lines of given widths.
+
+    The angles run from the first of them, zero, to the last.
+    """
+    dtype = widths.dtype
+    widths = jnp.clip(widths, 1e-12, 1e3)
+    smallest = jnp.minimum(jnp.min(widths), 1.0)
+    tail = jnp.asarray(TAIL[jnp.dtype(dtype)], dtype)
+    zero = jnp.zeros_like(tail)
+    radial = _inner(graded_panels(zero[None], smallest[None], zero, tail, 2 * order + 8), 1)
+    def around(radius):
+        # Beyond a turn of it a feature is no feature; its width then no longer matters.
+        rule = graded_panels(angles, jnp.minimum(widths / radius, 1e3), zero, end, order)
+        return _inner(rule, angles.size)
+
+    angular = jax.vmap(around)(radial.nodes)
+    nodes = radial.nodes[:, None, None] * jnp.stack(
+        [jnp.cos(angular.nodes), jnp.sin(angular.nodes)], axis=-1
+    )
+    density = radial.nodes * jnp.exp(-0.5 * radial.nodes**2) / (2 * jnp.pi)
+    fine = (density * radial.weights)[:, None] * angular.weights
+    return Rule(nodes.reshape(-1, 2), fine.ravel(), jnp.zeros_like(fine).ravel())
+
+
+def _inner(rule: Rule, landmarks: int) -> Rule:
+    """Without the empty pieces of a rule whose first and last landmarks are its ends.
+
+    The pieces above all landmarks come first, then those below; a lone landmark is the lower end.
+    """
+    points = rule.nodes.size // (2 * landmarks)
+    above = slice(0, max(landmarks - 1, 1) * points)
+    below = slice((landmarks + 1) * points, 2 * landmarks * points)
+    return jax.tree.map(lambda x: jnp.concatenate([x[above], x[below]]), rule)

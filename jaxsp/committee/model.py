@@ -1,0 +1,67 @@
+"""The committee machine: a prior on the weights of K hidden units, and a law of the output."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from .._types import Scalar, ScalarLike
+from ..numerics import numbers_as_arrays, real_dtype
+from ..priors import Prior
+from .outputs import MajorityVote, Output
+
+
+class CommitteeMachine(eqx.Module):
+    r"""Two-layer teacher-student model with K hidden units (arXiv 1806.05451).
+
+    Weights $w^*_{il} \sim P_w$ iid for $i = 1 \dots p$ and $l = 1 \dots K$, data
+    $X_{\mu i} \sim \mathcal N(0, 1/p)$ iid, fields $h_{\mu l} = \sum_i X_{\mu i} w^*_{il}$, outputs
+    $y_\mu \sim P_{\rm out}(\cdot | h_{\mu 1} \dots h_{\mu K})$ for $\mu = 1 \dots n$, and
+    $\alpha = n / p$. With `hidden_units=1` it is a generalised linear model.
+
+    Attributes:
+        hidden_units: K.
+        prior: the law of one weight.
+        output: the law of an output given the K fields; by default the sign of the sum of their signs,
+            with ties labelled 0 (`MajorityVote`).
+        order: Gauss-Legendre points on each panel of the quadratures; None for what gives about ten
+            digits (five in float32).
+
+    Example:
+        >>> from jaxsp import committee, priors
+        >>> model = committee.CommitteeMachine(hidden_units=2, prior=priors.Gaussian())
+        >>> model.output.labels(2).tolist()
+        [1.0, 0.0, -1.0]
+    """
+
+    hidden_units: int = eqx.field(static=True)
+    prior: Prior
+    output: Output = eqx.field(default_factory=MajorityVote)
+    order: int | None = eqx.field(static=True, default=None)
+
+    def __check_init__(self):
+        if self.hidden_units < 1:
+            raise ValueError(
+                f"Argument `hidden_units` must be at least 1, but is {self.hidden_units}."
+            )
+        if self.order is not None and self.order < 4:
+            raise ValueError(f"Argument `order` must be at least 4, but is {self.order}.")
+        self.output.check_units(self.hidden_units)
+
+    def second_moment(self) -> Float[Array, "K K"]:
+        r"""$\rho = \mathbb E\, w w^T$, the largest overlap."""
+        mean, variance = self.prior.moments()
+        return variance * jnp.eye(self.hidden_units, dtype=variance.dtype) + mean**2
+
+
+def prepare(
+    model: CommitteeMachine, *values: ScalarLike
+) -> tuple[CommitteeMachine, tuple[Scalar, ...], int]:
+    """Model and numbers as arrays of one floating-point type, and the quadrature's order."""
+    dtype = real_dtype(*jax.tree.leaves((model, values)))
+    order = model.order if model.order is not None else (16 if dtype == jnp.float64 else 8)
+    return (
+        numbers_as_arrays(model, dtype),
+        tuple(jnp.asarray(value, dtype) for value in values),
+        order,
+    )
