@@ -4,15 +4,16 @@ A model is an [Equinox](https://docs.kidger.site/equinox/) module, its theory is
 it: learning curves, free entropies and thresholds can be jitted, vmapped, sharded and
 differentiated.
 
-The systems are `jaxsp.glm` (generalised linear models), `jaxsp.spiked` (the spiked matrix-tensor
-model), `jaxsp.online` (two-layer networks that learn online) and `jaxsp.ising` (the two-dimensional
-Ising model), with the dynamics of landscapes in
+The systems are `jaxsp.glm` (generalised linear models), `jaxsp.committee` (two-layer networks that
+specialise), `jaxsp.spiked` (the spiked matrix-tensor model), `jaxsp.online` (two-layer networks that
+learn online) and `jaxsp.ising` (the two-dimensional Ising model), with the dynamics of landscapes in
 `jaxsp.dmft`; the ingredients that they are made of are
 `jaxsp.priors`, `jaxsp.channels`, `jaxsp.mixtures` and `jaxsp.inputs`; what they stand on is `jaxsp.numerics`.
 """
 
 from . import (
     channels as channels,
+    committee as committee,
     dmft as dmft,
     glm as glm,
     inputs as inputs,

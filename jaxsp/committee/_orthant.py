@@ -19,21 +19,19 @@ import scipy.special
 from jaxtyping import Array, Float
 
 from .._types import Scalar
-from ..numerics import (
-    log_ndtr,
-    log_ndtr_difference,
-    log_normal_density,
-    log_sum_exp,
-    varying_like,
-)
+from ..numerics import log_ndtr, log_ndtr_difference, log_normal_density, log_sum_exp, varying_like
 
 # The slow factor is smooth but within this distance of its middle.
 _BULK = 2.0
 _POINTS = {jnp.dtype("float64"): 24, jnp.dtype("float32"): 10}
 
 
+# The signs of the two entries in each quadrant, in order.
+_FIRST, _SECOND = (1.0, 1.0, -1.0, -1.0), (1.0, -1.0, 1.0, -1.0)
+
+
 @jax.custom_jvp
-def log_quadrants(a: Scalar, b: Scalar, kappa: Scalar) -> tuple[Scalar, Scalar, Scalar, Scalar]:
+def log_quadrants(a: Scalar, b: Scalar, kappa: Scalar) -> Float[Array, " 4"]:
     r"""Log-probabilities of the sign patterns $(++, +-, -+, --)$ of a bivariate normal vector.
 
     Args:
@@ -41,16 +39,15 @@ def log_quadrants(a: Scalar, b: Scalar, kappa: Scalar) -> tuple[Scalar, Scalar, 
         b: that of the second.
         kappa: $\sqrt{(1+\rho)/(1-\rho)}$, positive and finite.
     """
-    S, D = (a + b) ** 2 / 8, (a - b) ** 2 / 8
-    # Both at once: each place where the quadrature is written out is compiled on its own.
-    pair = jnp.stack([S, D])
-    same, different = _log_integral(pair, pair[::-1], jnp.stack([kappa, 1 / kappa]))
-    return (
-        _with_strip(same, a, b),
-        _with_strip(different, a, -b),
-        _with_strip(different, -a, b),
-        _with_strip(same, -a, -b),
-    )
+    # All at once: each place where a special function is written out is compiled on its own.
+    first, second = (jnp.asarray(x, a.dtype) for x in (_FIRST, _SECOND))
+    squares = jnp.stack([(a + b) ** 2 / 8, (a - b) ** 2 / 8])
+    same, different = _log_integral(squares, squares[::-1], jnp.stack([kappa, 1 / kappa]))
+    integral = jnp.stack([same, different, different, same])
+    low, high = -second * b, first * a
+    wide = high > low
+    strip = log_ndtr_difference(jnp.where(wide, low, -1.0), jnp.where(wide, high, 1.0))
+    return log_sum_exp((jnp.where(wide, strip, -jnp.inf), integral))
 
 
 @log_quadrants.defjvp
@@ -58,27 +55,19 @@ def _(primals, tangents):
     a, b, kappa = primals
     da, db, dkappa = tangents
     values = log_quadrants(a, b, kappa)
-    one = jnp.ones_like(a)
+    first, second = (jnp.asarray(x, a.dtype) for x in (_FIRST, _SECOND))
     # The conditional means of each entry given that the other vanishes.
     of_b = 0.5 * ((a + b) / kappa - kappa * (a - b))
     of_a = 0.5 * ((a + b) / kappa + kappa * (a - b))
-    density_a, density_b = log_normal_density(a, one), log_normal_density(b, one)
+    beyond = log_ndtr(jnp.stack([of_b, -of_b, of_a, -of_a]))
+    centres = jnp.stack([a, b])
+    density = log_normal_density(centres, jnp.ones_like(centres))
     exponent = (a + b) ** 2 / 8 * (1 + 1 / kappa**2) + (a - b) ** 2 / 8 * (1 + kappa**2)
     corner = -exponent - jnp.log(math.pi * (1 + kappa**2))
-    moved = []
-    for value, first, second in zip(values, (1, 1, -1, -1), (1, -1, 1, -1), strict=True):
-        slope_a = first * jnp.exp(density_a + log_ndtr(second * of_b) - value)
-        slope_b = second * jnp.exp(density_b + log_ndtr(first * of_a) - value)
-        slope_kappa = first * second * jnp.exp(corner - value)
-        moved.append(slope_a * da + slope_b * db + slope_kappa * dkappa)
-    return values, tuple(moved)
-
-
-def _with_strip(log_integral: Scalar, a: Scalar, b: Scalar) -> Scalar:
-    r"""$\log([\Phi(a) - \Phi(-b)]_+ + I)$."""
-    wide = a + b > 0
-    strip = log_ndtr_difference(jnp.where(wide, -b, -1.0), jnp.where(wide, a, 1.0))
-    return log_sum_exp((jnp.where(wide, strip, -jnp.inf), log_integral))
+    slope_a = first * jnp.exp(density[0] + beyond[jnp.asarray([0, 1, 0, 1])] - values)
+    slope_b = second * jnp.exp(density[1] + beyond[jnp.asarray([2, 2, 3, 3])] - values)
+    slope_kappa = first * second * jnp.exp(corner - values)
+    return values, slope_a * da + slope_b * db + slope_kappa * dkappa
 
 
 def _log_integral(

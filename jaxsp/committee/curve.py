@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from .._types import Scalar
+from ..numerics import varying_like
 from .fields import FieldPotential, symmetric_potential, unspecialized_potential
 from .model import CommitteeMachine
 from .weights import VectorPotential, symmetric_weights, unspecialized_weights
@@ -36,9 +37,7 @@ def state_at(model: CommitteeMachine, r: Float[Array, " 2"], order: int) -> Stat
     return State(r, weights, fields)
 
 
-def unspecialized_state(
-    model: CommitteeMachine, r: Scalar, order: int
-) -> tuple[State, Scalar]:
+def unspecialized_state(model: CommitteeMachine, r: Scalar, order: int) -> tuple[State, Scalar]:
     r"""The same without specialisation, and the gain of a small one, $\partial F_d / \partial r_d$."""
     weights = unspecialized_weights(model, r, order)
     found = weights.potential
@@ -52,16 +51,26 @@ def log_alphas(model: CommitteeMachine, x: Float[Array, " 2"], order: int) -> Fl
     return x - jnp.log(state_at(model, jnp.exp(x), order).fields.information)
 
 
-def unspecialized_log_alpha(model: CommitteeMachine, x: Scalar, order: int) -> Scalar:
-    r"""$\log \alpha$ of the unspecialised fixed point at $x = \log r_s$."""
-    state, _ = unspecialized_state(model, jnp.exp(x), order)
-    return x - jnp.log(state.fields.information[1])
-
-
-def log_gain(model: CommitteeMachine, x: Scalar, order: int) -> Scalar:
-    """Logarithm of the factor by which a small specialisation of that fixed point grows."""
+def log_gain(model: CommitteeMachine, x: Scalar, order: int) -> tuple[Scalar, Scalar]:
+    r"""Logarithm of the factor by which a small specialisation of it grows, and its $\log \alpha$."""
     state, gain = unspecialized_state(model, jnp.exp(x), order)
-    return x - jnp.log(state.fields.information[1]) + jnp.log(gain)
+    height = x - jnp.log(state.fields.information[1])
+    return height + jnp.log(gain), height
+
+
+def _onset(model: CommitteeMachine, x: Scalar, order: int) -> tuple[Scalar, Scalar]:
+    """Where that factor is one, by Newton's method from a start near it, and the height there."""
+
+    def newton(_, state):
+        x, _ = state
+        (value, height), (slope, rise) = jax.jvp(
+            lambda x: log_gain(model, x, order), (x,), (jnp.ones_like(x),)
+        )
+        move = -value / slope
+        move = jnp.where(jnp.isfinite(move), jnp.clip(move, -1.0, 1.0), 0.0)
+        return x + move, height + move * rise
+
+    return jax.lax.fori_loop(0, 6, newton, varying_like((x, x), x))
 
 
 class Curves(eqx.Module):
@@ -70,7 +79,7 @@ class Curves(eqx.Module):
     Attributes:
         x: $\log r_s$ along the unspecialised curve.
         log_alpha: its height.
-        onset: $\log r_s$ about where it becomes unstable.
+        onset: $\log r_s$ where it becomes unstable.
         onset_log_alpha: the height there.
         has_onset: whether it does, within the table.
         pairs: $\log r$ along the specialised curve, by increasing $r_d$.
@@ -96,22 +105,15 @@ def scan(model: CommitteeMachine, dtype, order: int) -> Curves:
     largest = jnp.where(atoms, 30.0, 1e4) / variance
     x = jnp.linspace(jnp.log(1e-4 / variance), jnp.log(largest), _POINTS).astype(dtype)
 
-    def along(x):
-        state, gain = unspecialized_state(model, jnp.exp(x), coarse)
-        height = x - jnp.log(state.fields.information[1])
-        return height, height + jnp.log(gain)
-
-    log_alpha, gains = jax.lax.map(along, x)
+    gains, log_alpha = jax.lax.map(lambda x: log_gain(model, x, coarse), x)
     if model.hidden_units == 1:
         # A single unit has nothing to be told apart from.
         gains = jnp.full_like(gains, -jnp.inf)
     crossing = (gains[:-1] < 0) & (gains[1:] >= 0)
     has_onset = jnp.any(crossing)
     place = jnp.argmax(crossing)
-    # Where the specialised curve starts: to the accuracy of a start for Newton's method.
     fraction = jnp.where(has_onset, gains[place] / (gains[place] - gains[place + 1]), 0.0)
-    onset = x[place] + fraction * (x[place + 1] - x[place])
-    onset_height = log_alpha[place] + fraction * (log_alpha[place + 1] - log_alpha[place])
+    onset, onset_height = _onset(model, x[place] + fraction * (x[place + 1] - x[place]), order)
 
     grid = jnp.linspace(jnp.log(1e-4 / variance), jnp.log(largest), _POINTS).astype(dtype)
 

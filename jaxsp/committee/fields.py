@@ -236,6 +236,7 @@ def _polar_rule(
     tail = jnp.asarray(TAIL[jnp.dtype(dtype)], dtype)
     zero = jnp.zeros_like(tail)
     radial = _inner(graded_panels(zero[None], smallest[None], zero, tail, 2 * order + 8), 1)
+
     def around(radius):
         # Beyond a turn of it a feature is no feature; its width then no longer matters.
         rule = graded_panels(angles, jnp.minimum(widths / radius, 1e3), zero, end, order)

@@ -79,7 +79,7 @@ class LabelOfSigns(Output):
             scale = jnp.sqrt(V[0, 0]), jnp.sqrt(V[1, 1])
             product = scale[0] * scale[1]
             kappa = jnp.sqrt((product + V[0, 1]) / (product - V[0, 1]))
-            patterns = log_quadrants(omega[0] / scale[0], omega[1] / scale[1], kappa)
+            patterns = tuple(log_quadrants(omega[0] / scale[0], omega[1] / scale[1], kappa))
         else:
             raise NotImplementedError(f"{type(self).__name__} for {K} units.")
         counts = [K - sum(signs) for signs in itertools.product((0, 1), repeat=K)]

@@ -159,9 +159,7 @@ def unspecialized_weights(model: CommitteeMachine, r: Scalar, order: int) -> Res
 
         values = jax.vmap(at)(noise.nodes)
         probability = jnp.prod(weights[index])
-        return jax.tree.map(
-            lambda v: probability * jnp.tensordot(noise.weights, v, axes=1), values
-        )
+        return jax.tree.map(lambda v: probability * jnp.tensordot(noise.weights, v, axes=1), values)
 
     indices = jnp.asarray(list(itertools.product(range(weights.shape[0]), repeat=K)))
     parts = jax.lax.map(from_component, indices)
@@ -202,9 +200,7 @@ def _through_noise(
             return VectorPotential(jnp.outer(m, m), C, information, jnp.ones_like(information))
 
         values = jax.vmap(at)(rule.nodes)
-        return jax.tree.map(
-            lambda v: probability * jnp.tensordot(rule.weights, v, axes=1), values
-        )
+        return jax.tree.map(lambda v: probability * jnp.tensordot(rule.weights, v, axes=1), values)
 
     indices = jnp.asarray(list(itertools.product(range(weights.shape[0]), repeat=K)))
     parts = jax.lax.map(from_component, indices)

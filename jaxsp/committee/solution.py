@@ -1,0 +1,282 @@
+"""A fixed point of a committee's theory with everything that is known at it."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from .._types import Scalar
+from ..numerics import RESULTS, frozen, with_implicit_derivative
+from .curve import Curves, State, state_at
+from .model import CommitteeMachine
+from .outputs import symmetric
+
+# The three kinds of fixed points: at vanishing r_d, on the specialised curve, perfect recovery.
+UNSPECIALIZED, SPECIALIZED, SATURATED = 0, 1, 2
+
+
+class Solution(eqx.Module):
+    r"""A fixed point of the replica-symmetric theory of a committee, per input.
+
+    The overlap of a permutation-symmetric one is $q = q_d I + \frac{q_a}{K} \mathbf 1 \mathbf 1^T$; it is
+    specialised if $q_d \neq 0$.
+
+    Attributes:
+        overlap: $q$, the K x K overlap of the posterior mean with the teacher.
+        q_d: half the contrast between a unit's overlap with its own teacher and with the others.
+        q_a: K times the overlap with the others.
+        error: $\rho - q$, the error matrix of the weights.
+        conjugate_overlap: $r$, the K x K signal-to-noise ratios (infinite at perfect recovery).
+        free_entropy: $f$, the limit of $\log Z / p$.
+        mutual_information: $\lim I(w^*; y | X) / p = \alpha\, \mathbb E \log P_{\rm out}(y|h) - f$, in nats.
+        generalization_error: the least mean squared error $\mathbb E (y - \hat y)^2$ of a new output. The
+            $\epsilon_g$ drawn in arXiv 1806.05451 is half of the mean squared error.
+        gibbs_error: for labels, the probability that the label predicted by one posterior sample is
+            wrong; None for other outputs.
+        result: `RESULTS.successful`, or why these numbers are not to be trusted.
+        residual: relative violation of $r = \alpha F$, when each panel gets half as many points again
+            as it was solved with.
+        quadrature_error: the same, plus what the probabilities of observations and outputs lack of one.
+    """
+
+    overlap: Float[Array, "*s K K"]
+    q_d: Float[Array, "..."]
+    q_a: Float[Array, "..."]
+    error: Float[Array, "*s K K"]
+    conjugate_overlap: Float[Array, "*s K K"]
+    free_entropy: Float[Array, "..."]
+    mutual_information: Float[Array, "..."]
+    generalization_error: Float[Array, "..."]
+    gibbs_error: Float[Array, "..."] | None
+    result: RESULTS
+    residual: Float[Array, "..."]
+    quadrature_error: Float[Array, "..."]
+
+    def __str__(self) -> str:
+        """The numbers of a single solution, one a line."""
+        if jnp.ndim(self.q_d) > 0 or isinstance(self.q_d, jax.core.Tracer):
+            return repr(self)
+        names = [name for name in self.__dataclass_fields__ if name != "result"]
+        lines = [
+            f"  {name.replace('_', ' ')}: {float(value):.10g}"
+            for name in names
+            if (value := getattr(self, name)) is not None and jnp.ndim(value) == 0
+        ]
+        return "\n".join(["fixed point", *lines])
+
+
+class Candidates(eqx.Module):
+    """Fixed points before their evaluation, by increasing specialisation; carries no derivative."""
+
+    kind: Array
+    x: Float[Array, "k 2"]
+    exists: Bool[Array, " k"]
+    stable: Bool[Array, " k"]
+
+
+def find_candidates(
+    model: CommitteeMachine, alpha: Scalar, curves: Curves, roots: int
+) -> Candidates:
+    """The unspecialised, the specialised and the perfect fixed points, from the tables."""
+    model, alpha = frozen((model, alpha))
+    target = jnp.log(_positive(alpha))
+    first = curves.pairs[0, 0]
+    # Below the table the information in an output is that without data.
+    table = jnp.concatenate([jnp.full_like(target, -jnp.inf)[None], curves.log_alpha])
+    crossing = (table[:-1] < target) != (table[1:] < target)
+    absent = crossing.size
+    plain = jnp.nonzero(crossing, size=_PLAIN_ROOTS, fill_value=absent)[0]
+
+    def locate_plain(place):
+        exists = place < absent
+        place = jnp.minimum(place, absent - 1)
+        low, high = jnp.maximum(place - 1, 0), place
+        rise = curves.log_alpha[high] - curves.log_alpha[low]
+        t = (target - curves.log_alpha[low]) / jnp.where(place > 0, rise, 1.0)
+        width = jnp.where(place > 0, curves.x[high] - curves.x[low], 1.0)
+        rising = exists & (table[place] < target)
+        marginal = curves.has_onset & (target > curves.onset_log_alpha)
+        return jnp.stack([first, curves.x[low] + t * width]), exists, rising & ~marginal
+
+    plain_x, plain_exists, plain_stable = jax.vmap(locate_plain)(plain)
+
+    heights = jnp.concatenate([curves.onset_log_alpha[None], curves.heights])
+    valid = jnp.concatenate([curves.has_onset[None], curves.valid])
+    above = heights - target
+    crossing = ((above[:-1] < 0) != (above[1:] < 0)) & valid[:-1] & valid[1:]
+    absent = crossing.size
+    places = jnp.nonzero(crossing, size=roots, fill_value=absent)[0]
+
+    def locate(place):
+        exists = place < absent
+        place = jnp.minimum(place, absent - 1)
+        t = jnp.clip(above[place] / (above[place] - above[place + 1]), 1e-9, 1.0)
+        # Before the first entry r_d grows linearly from zero.
+        begin = jnp.where(place == 0, curves.onset, curves.pairs[place - 1, 1])
+        x_s = begin + t * (curves.pairs[place, 1] - begin)
+        low = curves.pairs[jnp.maximum(place - 1, 0), 0]
+        x_d = low + jnp.where(place == 0, jnp.log(t), t * (curves.pairs[place, 0] - low))
+        return jnp.stack([x_d, x_s]), exists, exists & (above[place] < 0)
+
+    x, exists, stable = jax.vmap(locate)(places)
+    perfect = ((jnp.asarray(model.prior.dimension()) == 0) & (alpha > 0))[None]
+    kinds = (_PLAIN_ROOTS * [UNSPECIALIZED]) + roots * [SPECIALIZED] + [SATURATED]
+    return Candidates(
+        kind=jnp.asarray(kinds),
+        x=jnp.concatenate([plain_x, x, plain_x[:1]]),
+        exists=jnp.concatenate([plain_exists, exists, perfect]),
+        stable=jnp.concatenate([plain_stable, stable, perfect]),
+    )
+
+
+# A perceptron of binary weights has two unspecialised fixed points beside the perfect one.
+_PLAIN_ROOTS = 2
+
+
+def _positive(alpha: Scalar) -> Scalar:
+    return jnp.maximum(alpha, jnp.finfo(alpha.dtype).tiny ** 0.25)
+
+
+def _snr(x: Float[Array, " 2"], kind: Array) -> Float[Array, " 2"]:
+    """The signal-to-noise ratios; that of a difference vanishes without specialisation."""
+    return jnp.exp(x) * jnp.stack([jnp.where(kind == UNSPECIALIZED, 0.0, 1.0), jnp.ones_like(x[0])])
+
+
+def _residual(
+    model: CommitteeMachine, alpha: Scalar, kind: Array, start: Array, order: int, x: Array
+) -> Array:
+    r"""$\log(r / (\alpha F))$; entries that are no unknowns stay where they are."""
+    information = state_at(model, _snr(x, kind), order).fields.information
+    free = jnp.stack([kind == SPECIALIZED, kind != SATURATED])
+    height = x - jnp.log(jnp.where(free, information, 1.0))
+    return jnp.where(free, height - jnp.log(_positive(alpha)), x - start)
+
+
+def polish(
+    model: CommitteeMachine, alpha: Scalar, kind: Array, x: Array, exists: Array, order: int
+) -> Array:
+    """Newton's method from a candidate, with derivatives by the implicit function theorem."""
+    fixed_model, fixed_alpha, start = frozen((model, alpha, x))
+    tolerance = 1e-11 if x.dtype == jnp.float64 else 1e-5
+
+    def unfinished(state):
+        _, move, steps = state
+        return exists & (jnp.max(jnp.abs(move)) > tolerance) & (steps < 30)
+
+    def newton(state):
+        x, _, steps = state
+
+        def with_value(x):
+            value = _residual(fixed_model, fixed_alpha, kind, start, order, x)
+            return value, value
+
+        slope, value = jax.jacfwd(with_value, has_aux=True)(x)
+        determinant = slope[0, 0] * slope[1, 1] - slope[0, 1] * slope[1, 0]
+        adjugate = jnp.stack(
+            [
+                jnp.stack([slope[1, 1], -slope[0, 1]]),
+                jnp.stack([-slope[1, 0], slope[0, 0]]),
+            ]
+        )
+        move = -adjugate @ value / determinant
+        move = jnp.where(jnp.isfinite(move), jnp.clip(move, -0.7, 0.7), 0.0)
+        return x + move, move, steps + 1
+
+    state = (start, jnp.ones_like(start), jnp.asarray(0))
+    root = jax.lax.while_loop(unfinished, newton, state)[0]
+    return with_implicit_derivative(lambda x: _residual(model, alpha, kind, start, order, x), root)
+
+
+def solution_at(
+    model: CommitteeMachine, alpha: Scalar, kind: Array, x: Array, exists: Array, order: int
+) -> Solution:
+    """Everything at one fixed point; NaN where it does not exist."""
+    saturated = kind == SATURATED
+    x = polish(model, alpha, kind, x, exists, order)
+    r = jnp.where(saturated, 200.0, _snr(x, kind))
+    r = jnp.where(saturated, r, r * alpha / _positive(alpha))
+    finer = order + order // 2
+    solution = evaluate(model, alpha, state_at(model, r, finer))
+    perfect = jnp.where(saturated, 0.0, 1.0)
+    rho = model.second_moment()
+    error = perfect * solution.error
+    psi = solution.free_entropy
+    gibbs = solution.gibbs_error
+    solution = eqx.tree_at(
+        lambda s: (
+            s.overlap, s.q_d, s.q_a, s.error, s.conjugate_overlap, s.free_entropy,
+            s.mutual_information, s.generalization_error, s.residual, s.quadrature_error,
+        ),
+        solution,
+        (
+            jnp.where(saturated, rho, solution.overlap),
+            jnp.where(saturated, rho[0, 0] - _other(rho), solution.q_d),
+            jnp.where(saturated, model.hidden_units * _other(rho), solution.q_a),
+            error,
+            jnp.where(saturated, jnp.inf, solution.conjugate_overlap),
+            psi,
+            -psi,
+            perfect * solution.generalization_error,
+            jnp.where(saturated, 0.0, solution.residual),
+            jnp.where(saturated, 0.0, solution.quadrature_error),
+        ),
+    )  # fmt: skip
+    solution = eqx.tree_at(
+        lambda s: s.gibbs_error, solution, perfect * gibbs if gibbs is not None else None,
+        is_leaf=lambda leaf: leaf is None,
+    )  # fmt: skip
+    accurate = solution.quadrature_error < jnp.finfo(x.dtype).eps ** 0.4
+    result = RESULTS.where(accurate, RESULTS.successful, RESULTS.inaccurate)
+    result = RESULTS.where(
+        jnp.isfinite(solution.free_entropy + solution.q_d), result, RESULTS.nonfinite
+    )
+    result = RESULTS.where(exists, result, RESULTS.no_fixed_point)
+    solution = eqx.tree_at(lambda s: s.result, solution, result)
+    numbers, codes = eqx.partition(solution, eqx.is_inexact_array)
+    return eqx.combine(jax.tree.map(lambda a: jnp.where(exists, a, jnp.nan), numbers), codes)
+
+
+def _other(matrix: Array) -> Array:
+    """An entry off the diagonal; zero for a single unit."""
+    return matrix[0, 1] if matrix.shape[0] > 1 else jnp.zeros_like(matrix[0, 0])
+
+
+def evaluate(model: CommitteeMachine, alpha: Scalar, state: State) -> Solution:
+    r"""All numbers at a point of state evolution: $f = \Psi + \mathrm{Tr}(V r)/2 + \alpha \Phi_{\rm out}$."""
+    K = model.hidden_units
+    weights, fields, r = state.weights, state.fields, state.snr
+    pair = r.ndim == 1
+    if pair:
+        multiplicity = jnp.asarray([K - 1.0, 1.0], r.dtype)
+        trace = jnp.sum(multiplicity * weights.error * r)
+        overlap, error, conjugate = (symmetric(v, K) for v in (weights.overlap, weights.error, r))
+        q_d = weights.overlap[0] if K > 1 else weights.overlap[1]
+        q_a = weights.overlap[1] - q_d
+    else:
+        trace = jnp.sum(weights.error * r)
+        overlap, error, conjugate = weights.overlap, weights.error, r
+        off = (jnp.sum(overlap) - jnp.trace(overlap)) / max(K * (K - 1), 1)
+        q_d, q_a = jnp.trace(overlap) / K - off, K * off
+    f = weights.negative_information + 0.5 * trace + alpha * fields.potential
+    implied = alpha * fields.information
+    # Relative to the largest entry: that of a difference vanishes without specialisation.
+    used = jnp.asarray([K > 1, True]) if pair else jnp.ones_like(r, bool)
+    largest = jnp.max(jnp.abs(jnp.where(used, r, 0.0)))
+    violation = jnp.max(jnp.where(used, jnp.abs(implied - r), 0.0))
+    residual = violation / jnp.maximum(largest, jnp.finfo(f.dtype).tiny)
+    missing = jnp.abs(1 - weights.normalisation) + fields.missing_probability
+    residual, quadrature = jax.lax.stop_gradient((residual, residual + missing))
+    return Solution(
+        overlap=overlap,
+        q_d=q_d,
+        q_a=q_a,
+        error=error,
+        conjugate_overlap=conjugate,
+        free_entropy=f,
+        mutual_information=-f,
+        generalization_error=fields.squared_error,
+        gibbs_error=fields.disagreement,
+        result=RESULTS.where(jnp.isfinite(f), RESULTS.successful, RESULTS.nonfinite),
+        residual=residual,
+        quadrature_error=quadrature,
+    )

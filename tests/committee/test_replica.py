@@ -1,0 +1,108 @@
+"""Fixed points of the committee against the GLM, other quadratures, and each other."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.special import roots_hermitenorm
+from scipy.stats import multivariate_normal
+
+from jaxsp import channels, committee, glm, priors
+from jaxsp.committee.curve import state_at
+from jaxsp.committee.fields import full_potential, symmetric_potential
+from jaxsp.committee.model import prepare
+from jaxsp.committee.outputs import symmetric
+from jaxsp.committee.weights import full_weights, symmetric_weights
+
+GAUSSIAN = committee.CommitteeMachine(2, priors.Gaussian())
+BINARY = committee.CommitteeMachine(2, priors.Rademacher())
+
+
+@pytest.mark.parametrize("prior", [priors.Gaussian(), priors.Rademacher()])
+def test_one_unit_is_the_perceptron(prior):
+    found = committee.state_evolution(committee.CommitteeMachine(1, prior), 1.3)
+    expected = glm.state_evolution(glm.GLM(prior, channels.Sign()), 1.3)
+    for name, other in (
+        ("q_d", "overlap"),
+        ("free_entropy", "free_entropy"),
+        ("generalization_error", "generalization_error"),
+        ("gibbs_error", "gibbs_error"),
+    ):
+        np.testing.assert_allclose(
+            getattr(found, name), getattr(expected, other), rtol=1e-10, err_msg=name
+        )
+
+
+def test_output_potential_matches_gauss_hermite_and_scipys_orthants():
+    q, V = jnp.asarray([0.3, 0.5]), jnp.asarray([0.7, 0.5])
+    found = symmetric_potential(GAUSSIAN, q, V, 16)
+    nodes, weights = roots_hermitenorm(24)
+    weights = weights / weights.sum()
+    covariance = np.asarray(symmetric(V, 2))
+    law = multivariate_normal(cov=covariance)
+    entropy = squared = 0.0
+    for z1, w1 in zip(nodes, weights, strict=True):
+        for z2, w2 in zip(nodes, weights, strict=True):
+            total, other = np.sqrt(q[1]) * z1 / np.sqrt(2), np.sqrt(q[0]) * z2 / np.sqrt(2)
+            omega = np.array([total + other, total - other])
+            both, neither = law.cdf(omega), law.cdf(-omega)
+            p = np.clip([both, neither, 1 - both - neither], 1e-300, 1)
+            entropy += w1 * w2 * np.sum(p * np.log(p))
+            squared += w1 * w2 * (p[0] + p[1] - (p[0] - p[1]) ** 2)
+    np.testing.assert_allclose(found.potential, entropy, atol=2e-6)
+    np.testing.assert_allclose(found.squared_error, squared, atol=2e-6)
+
+
+def test_full_matrix_agrees_with_the_symmetric_ansatz():
+    q, V = jnp.asarray([0.2, 0.6]), jnp.asarray([0.8, 0.4])
+    pair = symmetric_potential(GAUSSIAN, q, V, 20)
+    full = full_potential(GAUSSIAN, symmetric(q, 2), symmetric(V, 2), 20)
+    np.testing.assert_allclose(full.information, symmetric(pair.information, 2), rtol=1e-9)
+    np.testing.assert_allclose(full.potential, pair.potential, rtol=1e-10)
+    r = jnp.asarray([0.8, 3.0])
+    pair, full = symmetric_weights(BINARY, r, 16), full_weights(BINARY, symmetric(r, 2), 16)
+    np.testing.assert_allclose(full.overlap, symmetric(pair.overlap, 2), rtol=1e-10)
+    np.testing.assert_allclose(full.negative_information, pair.negative_information, rtol=1e-10)
+
+
+def test_full_matrix_is_covariant_under_permutations():
+    q = jnp.asarray([[0.6, 0.1], [0.1, 0.3]])
+    swap = jnp.asarray([[0.0, 1.0], [1.0, 0.0]])
+    one = full_potential(GAUSSIAN, q, jnp.eye(2) - q, 16)
+    other = full_potential(GAUSSIAN, swap @ q @ swap, jnp.eye(2) - swap @ q @ swap, 16)
+    np.testing.assert_allclose(other.information, swap @ one.information @ swap, rtol=1e-10)
+    np.testing.assert_allclose(other.potential, one.potential, rtol=1e-10)
+
+
+@pytest.mark.parametrize("prior", [priors.Rademacher(), priors.GaussBernoulli(0.5)])
+def test_independent_observations_of_the_weights_are_scalar_problems(prior):
+    model = committee.CommitteeMachine(2, prior)
+    found = symmetric_weights(prepare(model)[0], jnp.asarray([3.0, 3.0]), 16)
+    expected = priors.observation_potential(prior, jnp.asarray(3.0), 32)
+    np.testing.assert_allclose(found.error, expected.error_variance, rtol=1e-10)
+    np.testing.assert_allclose(
+        found.negative_information, 2 * expected.negative_information, rtol=1e-10
+    )
+
+
+def test_information_is_the_slope_of_the_potential():
+    # State evolution as stationarity: r = 2 alpha dPhi_out/dq, q = 2 dPhi_w/dr.
+    q = jnp.asarray([[0.5, 0.1], [0.1, 0.3]])
+    direction = jnp.asarray([[0.3, 0.2], [0.2, -0.4]])
+
+    def potential(t):
+        moved = q + t * direction
+        return full_potential(GAUSSIAN, moved, jnp.eye(2) - moved, 16).potential
+
+    slope = jax.jit(jax.grad(potential))(0.0)
+    information = full_potential(GAUSSIAN, q, jnp.eye(2) - q, 16).information
+    np.testing.assert_allclose(2 * slope, jnp.sum(information * direction), rtol=1e-8)
+    state = state_at(BINARY, jnp.asarray([0.5, 2.0]), 16)
+    step = 1e-4
+    ends = [
+        symmetric_weights(BINARY, jnp.asarray([0.5 + s, 2.0]), 16).negative_information
+        for s in (step, -step)
+    ]
+    np.testing.assert_allclose(
+        -2 * (ends[0] - ends[1]) / (2 * step), state.weights.error[0], rtol=1e-7
+    )
