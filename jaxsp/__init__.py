@@ -6,15 +6,17 @@ differentiated.
 
 The systems are `jaxsp.glm` (generalised linear models), `jaxsp.committee` (two-layer networks that
 specialise), `jaxsp.spiked` (the spiked matrix-tensor model), `jaxsp.online` (two-layer networks that
-learn online) and `jaxsp.ising` (the two-dimensional Ising model), with the dynamics of landscapes in
-`jaxsp.dmft`; the ingredients that they are made of are
-`jaxsp.priors`, `jaxsp.channels`, `jaxsp.mixtures` and `jaxsp.inputs`; what they stand on is `jaxsp.numerics`.
+learn online), `jaxsp.erm` (convex fits on Gaussian covariates) and `jaxsp.ising` (the two-dimensional
+Ising model), with the dynamics of landscapes in `jaxsp.dmft`; the ingredients that they are made of are
+`jaxsp.priors`, `jaxsp.channels`, `jaxsp.mixtures` and `jaxsp.inputs`; what they stand on is
+`jaxsp.numerics`.
 """
 
 from . import (
     channels as channels,
     committee as committee,
     dmft as dmft,
+    erm as erm,
     glm as glm,
     inputs as inputs,
     ising as ising,

@@ -2,6 +2,7 @@
 
 from ..inputs import (
     CovariateInputs as CovariateInputs,
+    DataInputs as DataInputs,
     GaussianInputs as GaussianInputs,
     HiddenManifoldInputs as HiddenManifoldInputs,
     HiddenManifoldLimit as HiddenManifoldLimit,
@@ -25,7 +26,14 @@ from .model import (
 from .modes import ModeState as ModeState, ModeSystem as ModeSystem, mode_system as mode_system
 from .networks import (
     Networks as Networks,
+    disagreement as disagreement,
+    label_teacher as label_teacher,
     network_overlaps as network_overlaps,
     sample_networks as sample_networks,
 )
 from .solution import Trajectory as Trajectory
+from .stationary import (
+    StationaryState as StationaryState,
+    plateau as plateau,
+    stationary_state as stationary_state,
+)

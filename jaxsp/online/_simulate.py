@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._checks import check_number
+from .._checks import check_number, check_shape
 from .._types import ScalarLike
 from ..inputs import GaussianInputs, Inputs
 from ..numerics import RESULTS, is_concrete, raise_unless_successful
@@ -50,7 +50,7 @@ def simulate(
 ) -> Simulation:
     r"""Online gradient descent as in `TeacherStudent`, one fresh batch of samples at each step.
 
-    All runs are one compiled loop. They start from the same networks and see different samples.
+    All runs are one compiled loop, and see different samples.
 
     Args:
         net: the networks and how they learn.
@@ -58,7 +58,8 @@ def simulate(
         t_max: the last time; the number of steps is $N t$, rounded up to measurements of whole blocks
             of 32 steps.
         key: of the random numbers.
-        networks: weights at the start (default: `sample_networks(net, inputs, key=key)`).
+        networks: weights at the start (default: `sample_networks(net, inputs, key=key)`), the same for
+            all runs, or with a leading axis of runs.
         runs: how many.
         measurements: how many times, evenly spaced, after that of the start.
         test_samples: the size of a test set to measure the error on. 0: the error follows from the
@@ -86,7 +87,12 @@ def simulate(
             "Argument `t_max` must be a concrete number: it says how many steps there are."
         )
     networks = sample_networks(net, inputs, key=key) if networks is None else networks
-    check_networks(net, inputs, networks)
+    if networks.w.ndim == 3:
+        check_shape("networks.w", networks.w, (runs, None, None), f"({runs}, K, N)")
+        check_networks(net, inputs, jax.tree.map(lambda x: x[0], networks))
+    else:
+        check_networks(net, inputs, networks)
+        networks = jax.tree.map(lambda x: jnp.broadcast_to(x, (runs, *x.shape)), networks)
     steps = int(np.ceil(float(t_max) * inputs.dimension))
     blocks = max(1, int(np.ceil(steps / (measurements * _BLOCK))))
     found = _run(
@@ -98,6 +104,22 @@ def simulate(
 
 @eqx.filter_jit
 def _run(net, inputs, networks, key, runs, measurements, blocks, test_samples) -> Simulation:
+    dtype = networks.w.dtype
+
+    def one(key, networks):
+        test_key = jax.random.fold_in(key, 0)
+        return _one_run(net, inputs, networks, key, test_key, measurements, blocks, test_samples)
+
+    keys = jax.random.split(jax.random.fold_in(key, 1), runs)
+    (w, v), (states, errors) = jax.vmap(one)(keys, networks)
+    times = jnp.arange(measurements + 1, dtype=dtype) * (blocks * _BLOCK / inputs.dimension)
+    fine = jnp.all(jnp.isfinite(w)) & jnp.all(jnp.isfinite(v))
+    result = RESULTS.where(fine, RESULTS.successful, RESULTS.diverged)
+    ends = Networks(w, v, networks.B, networks.A)
+    return Simulation(times, states, errors, ends, result)
+
+
+def _one_run(net, inputs, networks, key, test_key, measurements, blocks, test_samples):
     N, root_N = inputs.dimension, inputs.dimension**0.5
     B = networks.B / inputs.latent_dimension**0.5
     dtype = networks.w.dtype
@@ -121,7 +143,7 @@ def _run(net, inputs, networks, key, runs, measurements, blocks, test_samples) -
         return Overlaps(w @ Omega @ w.T, w @ cross, T, v, networks.A)
 
     if test_samples:
-        test_x, test_latent = inputs.sample(jax.random.fold_in(key, 0), test_samples)
+        test_x, test_latent = inputs.sample(test_key, test_samples)
         test_y = labels(test_latent)
 
     def measure(w, v):
@@ -156,16 +178,8 @@ def _run(net, inputs, networks, key, runs, measurements, blocks, test_samples) -
         carry, _ = jax.lax.scan(block, carry, jax.random.split(key, blocks))
         return carry, measure(carry[0], carry[1])
 
-    def one(key):
-        start = (networks.w, networks.v, jnp.zeros((), dtype))
-        first = measure(networks.w, networks.v)
-        (w, v, _), rest = jax.lax.scan(chunk, start, jax.random.split(key, measurements))
-        together = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), first, rest)
-        return (w, v), together
-
-    (w, v), (states, errors) = jax.vmap(one)(jax.random.split(jax.random.fold_in(key, 1), runs))
-    times = jnp.arange(measurements + 1, dtype=dtype) * (blocks * _BLOCK / N)
-    teachers = (jnp.broadcast_to(a, (runs, *a.shape)) for a in (networks.B, networks.A))
-    fine = jnp.all(jnp.isfinite(w)) & jnp.all(jnp.isfinite(v))
-    result = RESULTS.where(fine, RESULTS.successful, RESULTS.diverged)
-    return Simulation(times, states, errors, Networks(w, v, *teachers), result)
+    start = (networks.w, networks.v, jnp.zeros((), dtype))
+    first = measure(networks.w, networks.v)
+    (w, v, _), rest = jax.lax.scan(chunk, start, jax.random.split(key, measurements))
+    together = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), first, rest)
+    return (w, v), together

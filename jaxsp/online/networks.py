@@ -6,8 +6,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._checks import check_number, check_shape
-from .._types import ScalarLike
-from ..inputs import Inputs
+from .._types import Scalar, ScalarLike
+from ..inputs import GaussianInputs, Inputs
 from .model import Overlaps, TeacherStudent
 
 
@@ -104,3 +104,53 @@ def network_overlaps(inputs: Inputs, networks: Networks) -> Overlaps:
         v=networks.v,
         A=networks.A,
     )
+
+
+def label_teacher(networks: Networks) -> Networks:
+    r"""The same student, with the latent vector's one component itself as the teacher's output.
+
+    For `inputs.DataInputs`, with `teacher_units=1` and `teacher_activation=Linear()`.
+    """
+    dtype = networks.w.dtype
+    return Networks(networks.w, networks.v, jnp.ones((1, 1), dtype), jnp.ones(1, dtype))
+
+
+def disagreement(
+    net: TeacherStudent,
+    first: Networks,
+    second: Networks,
+    inputs: Inputs,
+    *,
+    key: PRNGKeyArray | None = None,
+    samples: int = 10_000,
+) -> Scalar:
+    r"""$\epsilon_{12} = \frac12 \mathbb E (\phi_1 - \phi_2)^2$: how far two students are from one function.
+
+    Two students that have learned the same task are the same function only if this is small on iid
+    inputs too (arXiv 1909.11500). In closed form for Gaussian inputs, and a mean over samples otherwise.
+
+    Args:
+        net: the students' sizes and activation.
+        first: one student.
+        second: the other one.
+        inputs: the inputs on which they are compared.
+        key: of the samples, for inputs that are not Gaussian.
+        samples: how many.
+
+    Example:
+        >>> import jax
+        >>> from jaxsp import inputs, online
+        >>> net, law = online.TeacherStudent(2, 1, online.Erf()), inputs.GaussianInputs(100)
+        >>> start = online.sample_networks(net, law, key=jax.random.key(0))
+        >>> float(online.disagreement(net, start, start, law)) < 1e-6
+        True
+    """
+    u = jnp.concatenate([first.v, -second.v])
+    w = jnp.concatenate([first.w, second.w]) / inputs.dimension**0.5
+    if isinstance(inputs, GaussianInputs):
+        return 0.5 * u @ net.activation.products(w @ w.T) @ u
+    if key is None:
+        raise ValueError("Argument `key` must be given for inputs that are sampled, but is None.")
+    x, _ = inputs.sample(key, samples)
+    outputs = jnp.vectorize(net.activation.__call__)(x @ w.T) @ u
+    return 0.5 * jnp.mean(outputs**2)
