@@ -99,4 +99,16 @@ FIGURES: dict[str, Entry] = {
         "Spiked matrix-tensor model: complexity of minima, Hessians with an outlier",
         "jaxsp.figures.landscape",
     ),
+    "langevin-state-evolution": Entry(
+        "Spiked matrix-tensor model: Langevin dynamics at T = 1, its plateau, instances",
+        "jaxsp.figures.langevin_state_evolution",
+    ),
+    "gradient-flow": Entry(
+        "Spiked matrix-tensor model: gradient flow, and its transition from rates of escape",
+        "jaxsp.figures.gradient_flow",
+    ),
+    "pspin-aging": Entry(
+        "Spherical p-spin glass: aging, the energy's power law, violation of the FDT",
+        "jaxsp.figures.pspin_aging",
+    ),
 }
