@@ -10,6 +10,7 @@ from .escape import (
     linear_response as linear_response,
 )
 from .problem import SphericalDynamics as SphericalDynamics
+from .ratio import RatioGrid as RatioGrid
 from .simulate import (
     Simulation as Simulation,
     landscape as landscape,

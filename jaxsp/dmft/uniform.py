@@ -1,6 +1,7 @@
 r"""Uniform grids of $n, 2n, 3n, \dots$ steps, combined to a solution of order $2, 4, 6, \dots$."""
 
 import functools
+import math
 
 import equinox as eqx
 import jax
@@ -8,10 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._types import Scalar
-from ..numerics import RESULTS
+from ..numerics import RESULTS, is_concrete
 from ._march import History, march
+from ._uniform_table import UniformTable
 from .problem import SphericalDynamics
-from .solution import Solution, Table
+from .solution import Solution
+
+_STEPS_PER_UNIT = 12
 
 
 class UniformGrid(eqx.Module):
@@ -19,6 +23,12 @@ class UniformGrid(eqx.Module):
 
     The reference for short times: memory and time grow like the square and the cube of the number of
     steps. Interpolates with polynomials of the same order.
+
+    The error estimate is the largest difference, over all tables, from what one grid less gives: of the
+    next lower order, so that the error of the tables themselves is far smaller. Reading in between adds
+    the interpolation's own, which it does not see: of the order of the scheme too, and largest where the
+    first transients are barely resolved (1e-7 at twelve steps a unit of time, for rates of order one).
+    `stats` has the numbers of steps, most iterations of a row on each grid, largest defect of a row.
 
     Attributes:
         steps: $n$, the steps of the coarsest grid, at which the solution is known; None: twelve for
@@ -42,8 +52,20 @@ class UniformGrid(eqx.Module):
                 f"the start to be resolved, but is {self.steps}."
             )
 
-    def solve(self, problem: SphericalDynamics, t_max: Scalar, steps: int) -> "Solution":
-        """The solution up to `t_max`, as a pure function; see `jaxsp.dmft.solve`."""
+    def run(self, problem: SphericalDynamics, t_max: Scalar) -> Solution:
+        """The solution up to `t_max`; see `jaxsp.dmft.solve`."""
+        if self.steps is not None:
+            return _solve(self, problem, t_max, self.steps)
+        if not is_concrete(t_max):
+            raise ValueError(
+                "Argument `t_max` must be a known number unless the solver says how many `steps` it "
+                f"takes, but is {t_max}."
+            )
+        steps = math.ceil(_STEPS_PER_UNIT * float(jnp.max(t_max)))
+        return _solve(self, problem, t_max, max(steps, 4 * self.levels))
+
+    def solve(self, problem: SphericalDynamics, t_max: Scalar, steps: int) -> Solution:
+        """The same with a number of steps, as a pure function."""
         runs, defects, iterations = zip(
             *(
                 march(problem, t_max, level * steps, self.max_iterations)
@@ -52,7 +74,7 @@ class UniformGrid(eqx.Module):
             strict=True,
         )
         tables = [
-            _on_coarse_grid(run, t_max / (level * steps), level)
+            _on_coarse_grid(run, t_max, steps, level, 2 * self.levels - 1)
             for level, run in enumerate(runs, 1)
         ]
         best = _combine(tables, 0)
@@ -66,8 +88,6 @@ class UniformGrid(eqx.Module):
         result = RESULTS.where(jnp.isfinite(error), result, RESULTS.nonfinite)
         return Solution(
             t_max=t_max,
-            steps=steps,
-            degree=2 * self.levels - 1,
             table=best,
             error_estimate=error,
             result=result,
@@ -79,28 +99,38 @@ class UniformGrid(eqx.Module):
         )
 
 
-def _on_coarse_grid(history: History, h: Scalar, level: int) -> Table:
-    response = history.response
+@eqx.filter_jit
+def _solve(solver: UniformGrid, problem, t_max, steps: int) -> Solution:
+    return solver.solve(problem, t_max, steps)
+
+
+def _on_coarse_grid(
+    history: History, t_max: Scalar, steps: int, level: int, degree: int
+) -> UniformTable:
+    h, response = t_max / (level * steps), history.response
     # The integral from t' to t, by the same trapezoid rule.
     tails = jnp.cumsum(response[:, ::-1], axis=1)[:, ::-1]
     diagonal = jnp.diagonal(response)[:, None]
     lower = jnp.tril(jnp.ones_like(response))
     integrated = h * lower * (tails - 0.5 * response - 0.5 * diagonal)
-    return Table(
+    return UniformTable(
         correlation=(lower * history.correlation)[::level, ::level],
         response=response[::level, ::level],
         integrated_response=integrated[::level, ::level],
         overlap=history.overlap[::level],
         multiplier=history.multiplier[::level],
         energies=history.energies[::level],
+        t_max=t_max,
+        degree=degree,
     )
 
 
-def _combine(tables: list[Table], first: int) -> Table:
+def _combine(tables: list[UniformTable], first: int) -> UniformTable:
     """Extrapolation to vanishing steps of the tables from one level on, in even powers of the step."""
     squares = np.arange(first + 1, len(tables) + 1, dtype=float) ** 2
     factors = [float(np.prod([a / (a - b) for b in squares if b != a])) for a in squares]
-    return jax.tree.map(
+    combined = jax.tree.map(
         lambda *values: sum(w * value for w, value in zip(factors, values, strict=True)),
         *tables[first:],
     )
+    return eqx.tree_at(lambda table: table.t_max, combined, tables[0].t_max)

@@ -3,6 +3,7 @@
 Needs the extra `sweeps`: python -m pip install "jaxsp[sweeps]".
 """
 
+from .._progress import Progress as Progress
 from ._continuation import (
     Branch as Branch,
     Folds as Folds,
@@ -18,7 +19,6 @@ from ._errors import (
     SweepError as SweepError,
 )
 from ._grid import AbstractGrid as AbstractGrid, Grid as Grid, Points as Points
-from ._progress import Progress as Progress
 from ._refine import Boundary as Boundary, boundary as boundary
 from ._run import run as run
 from ._variables import Variable as Variable

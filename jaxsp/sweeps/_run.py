@@ -14,11 +14,11 @@ from numpy.typing import ArrayLike
 
 import jaxsp
 
+from .._progress import Progress, reporting
 from .._provenance import provenance
 from ._errors import StoreMismatchError
 from ._evaluate import Evaluator
 from ._grid import AbstractGrid, Blocks, check_parameters
-from ._progress import Progress, reporting
 from ._store import Coordinate, Layout, Memory, Store
 from ._variables import Output, Variable, outputs
 

@@ -1,4 +1,4 @@
-"""How far a sweep is: a bar in a terminal, nothing elsewhere, or what a caller makes of it."""
+"""How far a long computation is: a bar in a terminal, nothing elsewhere, or what a caller makes of it."""
 
 import sys
 import time
@@ -9,29 +9,33 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a sweep is.
+    """How far a sweep, or a run over decades of time, is.
 
     Attributes:
-        done: points that are finished, those of earlier runs included.
-        total: points of the whole sweep.
+        done: points (or decades) that are finished, those of earlier runs included.
+        total: of the whole.
         points_per_second: speed of this run.
         seconds_left: until the end, at this speed.
     """
 
-    done: int
-    total: int
+    done: float | int
+    total: float | int
     points_per_second: float
     seconds_left: float
 
 
 @contextmanager
 def reporting(
-    wanted: bool | Callable[[Progress], None] | None, done: int, total: int
-) -> Iterator[Callable[[int], None]]:
+    wanted: bool | Callable[[Progress], None] | None,
+    done: float | int,
+    total: float | int,
+    unit: str = "points",
+    digits: int = 0,
+) -> Iterator[Callable[[float | int], None]]:
     """Give a function to be told of every number of points that is finished."""
     start, now = time.perf_counter(), done
 
-    def report(tell: Callable[[Progress], None], points: int) -> None:
+    def report(tell: Callable[[Progress], None], points: float | int) -> None:
         nonlocal now
         now += points
         speed = (now - done) / max(time.perf_counter() - start, 1e-9)
@@ -42,21 +46,23 @@ def reporting(
         tell = wanted
         yield lambda points: report(tell, points)
     elif wanted or (wanted is None and sys.stderr.isatty()):
-        with _bar(done, total) as draw:
+        with _bar(done, total, unit, digits) as draw:
             yield lambda points: report(draw, points)
     else:
         yield lambda points: None
 
 
 @contextmanager
-def _bar(done: int, total: int) -> Iterator[Callable[[Progress], None]]:
+def _bar(
+    done: float | int, total: float | int, unit: str, digits: int
+) -> Iterator[Callable[[Progress], None]]:
     try:
         from rich.console import Console
         from rich.progress import BarColumn, Progress as Display, TextColumn, TimeRemainingColumn
     except ModuleNotFoundError:
         yield lambda progress: print(
-            f"\r{progress.done}/{progress.total} points, {progress.points_per_second:.3g}/s, "
-            f"{progress.seconds_left:.0f} s left ",
+            f"\r{progress.done:.{digits}f}/{progress.total:.{digits}f} {unit}, "
+            f"{progress.points_per_second:.3g}/s, {progress.seconds_left:.0f} s left ",
             end="\n" if progress.done == progress.total else "",
             file=sys.stderr,
             flush=True,
@@ -64,7 +70,7 @@ def _bar(done: int, total: int) -> Iterator[Callable[[Progress], None]]:
         return
     columns = (
         BarColumn(),
-        TextColumn("{task.completed:.0f}/{task.total:.0f} points"),
+        TextColumn(f"{{task.completed:.{digits}f}}/{{task.total:.{digits}f}} {unit}"),
         TextColumn("{task.fields[speed]:.3g}/s"),
         TimeRemainingColumn(),
     )

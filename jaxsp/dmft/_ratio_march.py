@@ -1,0 +1,268 @@
+r"""Steps along rays: implicit multistep rules in $\log(1 + t)$, of variable step.
+
+The polynomial through the last rows is the predictor; the next row solves the rule of Gear in which the
+rates read history from values of rows only, the current one among them (history from stored slopes is
+unstable at steps beyond one, explicit steps are at steps of order one: the rates are `t` times stiff).
+The step follows the difference between the two.
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from .._types import Count, Scalar
+from ..numerics import RESULTS, frozen, varying_like
+from ._interpolation import lagrange_weights, slope_weights
+from ._ratio_mesh import Mesh
+from ._ratio_rates import Landscape, Memory, Row, jacobian, multiplier_and_energies, rates, remember
+from .problem import SphericalDynamics
+
+# Largest factors from one step to the next, and largest step in log(1 + t).
+_GROWTH, _SHRINK, _LARGEST = 1.15, 0.3, 0.3
+_SAFETY, _SMALLEST = 0.9, 1e-7
+# Newton's last correction, in units of the tolerance, and its most iterations.
+_NEWTON, _ITERATIONS = 0.02, 10
+
+
+class Rows(eqx.Module):
+    r"""Rows at increasing times, in memory for as many as there may be; those to come have time infinity.
+
+    Attributes:
+        clock: $\log(1 + t)$.
+        correlation, response: on the nodes of the mesh.
+        overlap, multiplier, energies: of each time.
+        count: how many rows there are.
+    """
+
+    clock: Float[Array, " rows"]
+    correlation: Float[Array, "rows n"]
+    response: Float[Array, "rows n"]
+    overlap: Float[Array, " rows"]
+    multiplier: Float[Array, " rows"]
+    energies: Float[Array, "rows terms"]
+    count: Count
+
+
+class March(eqx.Module):
+    """Where the time stepping stands, whole: what comes next depends on nothing else."""
+
+    rows: Rows
+    step: Scalar
+    attempts: Count
+    rejected: Count
+    iterations: Count
+    sphere_defect: Scalar
+    lowest_energy: Scalar
+    result: RESULTS
+    done: Array
+
+
+def window(clock: Array, count, x: Array, size: int) -> tuple[Array, Array]:
+    """Rows around each time x, as centred as may be, and the weights of their values there."""
+    after = jnp.searchsorted(clock, jax.lax.stop_gradient(x), side="right")
+    first = jnp.clip(after - size // 2, 0, jnp.maximum(count - size, 0))
+    index = first[..., None] + jnp.arange(size)
+    return index, lagrange_weights(x, clock[index])
+
+
+def begin(rows: Rows, probe: Array) -> March:
+    """The march from rows that are given."""
+    last, before = rows.clock[rows.count - 1], rows.clock[rows.count - 2]
+    zero, nothing = jnp.zeros_like(last), jnp.asarray(0)
+    energy = jnp.sum(rows.energies[rows.count - 1])
+    state = March(
+        rows=rows,
+        step=last - before,
+        attempts=nothing,
+        rejected=nothing,
+        iterations=nothing,
+        sphere_defect=zero,
+        lowest_energy=energy,
+        result=RESULTS.successful,
+        done=jnp.asarray(False),
+    )
+    return varying_like(state, probe)
+
+
+def landscape(problem: SphericalDynamics, mesh: Mesh, t: Scalar) -> Landscape:
+    """What the rates at one time read of the problem."""
+    return Landscape(
+        covariance=problem.covariance,
+        signal=problem.signal,
+        temperature=problem.temperature_at(t),
+        earlier_temperature=jax.vmap(problem.temperature_at)(mesh.theta * t),
+    )
+
+
+def _memory(mesh: Mesh, rows: Rows, clock: Array, t: Scalar, size: int) -> Memory:
+    """Rows at the times of the nodes, when a row at t that is not there yet is the last one."""
+    index, weights = window(clock, rows.count + 1, jnp.log1p(mesh.theta * t), size)
+    current = index == rows.count
+    past = jnp.where(current, 0.0, weights)
+    read = [
+        jnp.einsum("jm,jmk->jk", past, rows_[index]) for rows_ in (rows.correlation, rows.response)
+    ]
+    overlap = jnp.sum(past * rows.overlap[index], 1)
+    return remember(mesh, *read, overlap, jnp.sum(jnp.where(current, weights, 0.0), 1))
+
+
+def _flat(row: Row) -> Array:
+    return jnp.concatenate([row.correlation, row.response, row.overlap[None]])
+
+
+def _row(values: Array) -> Row:
+    n = (values.size - 1) // 2
+    return Row(values[:n], values[n : 2 * n], values[2 * n])
+
+
+def _solve_step(problem, mesh: Mesh, rows: Rows, clock_next: Scalar, order: int, tolerance: float):
+    """The next row by the rule, its distance from the predictor, Newton's last correction and count."""
+    n = rows.count
+    t = jnp.expm1(clock_next)
+    clock = rows.clock.at[n].set(clock_next)
+    last = n - 1 - jnp.arange(order + 1)
+    parts = (rows.correlation[last], rows.response[last], rows.overlap[last, None])
+    values = jnp.concatenate(parts, 1)
+    predictor = lagrange_weights(clock_next, rows.clock[last]) @ values
+    slopes = slope_weights(jnp.append(clock_next, rows.clock[last[:order]]))
+    known = slopes[1:] @ values[:order] / slopes[0]
+    factor = (1 + t) / slopes[0]
+    land = landscape(problem, mesh, t)
+    memory = _memory(mesh, rows, clock, t, order + 2)
+    # Lags are weighed by their measure: the response as its integral over a factor of the lag.
+    measure = 1 + t * jnp.minimum(mesh.theta, mesh.eta)
+    scale = jnp.concatenate([jnp.ones_like(measure), measure, jnp.ones_like(measure[:1])])
+
+    def defect(y, land, memory, known):
+        return y + known - factor * _flat(rates(land, mesh, t, memory, _row(y)))
+
+    # Newton's method needs no derivative; its last two corrections, with the equations' derivatives
+    # let in again, give the row that of the implicit function.
+    still = frozen((land, memory, known))
+    start = jax.lax.stop_gradient(predictor)
+    slope = jacobian(*(still[0], mesh, t, still[1]), _row(start))
+    matrix = jnp.eye(start.size, dtype=start.dtype) - factor * slope
+    lu = jax.scipy.linalg.lu_factor(matrix)
+
+    def correction(y, of):
+        return -jax.scipy.linalg.lu_solve(lu, defect(y, *of))
+
+    def size(change):
+        return jnp.max(jnp.abs(change) * scale)
+
+    def iterate(carry):
+        y, _, count = carry
+        change = correction(y, still)
+        return y + change, size(change), count + 1
+
+    def unfinished(carry):
+        _, change, count = carry
+        return (change > 20 * tolerance) & (change < 1e3) & (count < _ITERATIONS)
+
+    first = (start, jnp.full_like(clock_next, 1e2), jnp.zeros_like(n))
+    y, _, count = jax.lax.while_loop(unfinished, iterate, first)
+    y = jax.lax.stop_gradient(y)
+    change = y
+    for _ in range(2):
+        change = correction(y, (land, memory, known))
+        y = y + change
+    gap = size(jax.lax.stop_gradient(y) - start)
+    # The rule's own error, from its distance to the predictor.
+    span = clock_next - rows.clock[last[order]]
+    error = gap * (clock_next - rows.clock[last[0]]) / span
+    return _row(y), error, size(jax.lax.stop_gradient(change)), count + 2
+
+
+def _attempt(problem, mesh, ends, last_clock, state: March, order: int, rtol: float, bounds):
+    """One step tried, and taken if its error allows."""
+    rows, n = state.rows, state.rows.count
+    now = rows.clock[n - 1]
+    ending = now + state.step >= last_clock
+    clock_next = jnp.where(ending, last_clock, now + state.step)
+    row, error, change, iterations = _solve_step(
+        problem, mesh, rows, clock_next, order, _NEWTON * rtol
+    )
+    t = jnp.expm1(clock_next)
+    epsilon = jnp.finfo(t.dtype).eps
+    # The rates are the age times sums of order one, and so is their rounding.
+    converged = change <= jnp.maximum(_NEWTON * rtol, 100 * epsilon * (1 + t))
+    fine = jnp.isfinite(error) & converged & (error <= rtol)
+    mu, energies = multiplier_and_energies(landscape(problem, mesh, t), mesh, t, row)
+    defect = jnp.abs(row.correlation[-mesh.nodes :] @ ends - 1)
+    # An attempt is written in any case; the count says whether it is kept.
+    kept = Rows(
+        clock=rows.clock.at[n].set(jnp.where(fine, clock_next, jnp.inf)),
+        correlation=rows.correlation.at[n].set(row.correlation),
+        response=rows.response.at[n].set(row.response),
+        overlap=rows.overlap.at[n].set(row.overlap),
+        multiplier=rows.multiplier.at[n].set(mu),
+        energies=rows.energies.at[n].set(energies),
+        count=n + fine,
+    )
+    wanted = _SAFETY * (rtol / jnp.maximum(error, 1e-30)) ** (1 / (order + 1))
+    wanted = jnp.where(jnp.isfinite(error) & converged, wanted, 0.5)
+    factor = jnp.clip(wanted, _SHRINK, jnp.where(fine, _GROWTH, 0.9))
+    step = jnp.minimum((clock_next - now) * factor, _LARGEST)
+    energy = jax.lax.stop_gradient(jnp.sum(energies))
+    largest_energy, falling = bounds
+    inside = (jnp.abs(energy) <= largest_energy) & (jnp.max(jnp.abs(row.correlation)) <= 1.01)
+    rising = falling & (energy > state.lowest_energy + 10 * rtol)
+    result = RESULTS.where(fine & (~inside | rising), RESULTS.diverged, state.result)
+    small = _SMALLEST + 8 * epsilon * clock_next
+    result = RESULTS.where(~fine & (step < small), RESULTS.step_underflow, result)
+    full = (n + fine >= rows.clock.size) & ~(fine & ending)
+    result = RESULTS.where(full, RESULTS.max_steps_reached, result)
+    failed = result != RESULTS.successful
+    return March(
+        rows=kept,
+        step=jax.lax.stop_gradient(step),
+        attempts=state.attempts + 1,
+        rejected=state.rejected + ~fine,
+        iterations=state.iterations + iterations,
+        sphere_defect=jnp.where(
+            fine,
+            jnp.maximum(state.sphere_defect, jax.lax.stop_gradient(defect)),
+            state.sphere_defect,
+        ),
+        lowest_energy=jnp.where(
+            fine, jnp.minimum(state.lowest_energy, energy), state.lowest_energy
+        ),
+        result=result,
+        done=failed | (fine & ending),
+    )
+
+
+def advance(
+    problem: SphericalDynamics,
+    mesh: Mesh,
+    ends: Array,
+    state: March,
+    t_max: Scalar,
+    attempts: Count,
+    *,
+    order: int,
+    rtol: float,
+) -> March:
+    """At most so many attempts more, or up to the last time."""
+    last_clock = jax.lax.stop_gradient(jnp.log1p(t_max))
+    stop = state.attempts + attempts
+    bounds = _bounds(problem, t_max)
+    return jax.lax.while_loop(
+        lambda s: ~s.done & (s.attempts < stop),
+        lambda s: _attempt(problem, mesh, ends, last_clock, s, order, rtol, bounds),
+        state,
+    )
+
+
+def _bounds(problem: SphericalDynamics, t_max: Scalar) -> tuple[Array, Array]:
+    r"""The largest $|e|$ on the sphere, and whether energy must fall.
+
+    $|e| \le Q_s(1) + \sqrt{Q'(1)}$: since $Q(1) - Q(q) \le Q'(1) (1 - q)$, a linear landscape of slope
+    $\sqrt{Q'(1)}$ has the larger maximum (Sudakov and Fernique).
+    """
+    one = jnp.ones_like(t_max)
+    largest = problem.signal(one) + jnp.sqrt(problem.covariance.derivative(one))
+    if callable(problem.temperature):
+        return frozen((1.01 * largest, jnp.asarray(False)))
+    return frozen((1.01 * largest, problem.temperature_at(one) == 0))

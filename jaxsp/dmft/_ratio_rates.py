@@ -1,0 +1,253 @@
+r"""The two-time equations along rays $t' = \theta t$, and their derivative by the current row.
+
+Both equations together give the total derivative on a ray (`jaxsp.dmft._march` has the first one):
+
+$$ \frac{d}{dt} C(t, \theta t) = \partial_t C + \theta\, \partial_{t'} C, \quad
+   \partial_{t'} C = 2 T R - \mu(t') C + Q_s'(\bar C(t')) \bar C(t)
+   + \int_0^{t'} R(t',s) Q''(C(t',s)) C(t,s)\, ds + \int_0^t R(t,s) Q'(C(t',s))\, ds, $$
+$$ \partial_{t'} R = \mu(t') R - \int_{t'}^t R(t,s) Q''(C(s,t')) R(s,t')\, ds . $$
+
+Times the age $t$ these are differences of large terms. They are taken where they cancel: inside of one
+sum, $C(s,t') - C(t,s) C(t,t')$, or between sums over the same nodes, so that what is left at
+$\theta \to 1$ vanishes like the lag, as the equations do. (Multipliers that are summed otherwise for each
+ray put noise on the response close to the diagonal, where nothing damps it: it grows like the age.)
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from .._types import Scalar
+from ..mixtures import Mixture
+from ._ratio_mesh import Mesh, Stencil
+
+
+class Row(eqx.Module):
+    r"""The two-time functions at one time, on the nodes $t' = \theta_j t$, and the overlap."""
+
+    correlation: Float[Array, " n"]
+    response: Float[Array, " n"]
+    overlap: Scalar
+
+
+class Landscape(eqx.Module):
+    """What the equations read of a problem at one time."""
+
+    covariance: Mixture
+    signal: Mixture
+    temperature: Scalar
+    earlier_temperature: Float[Array, " n"]
+
+
+class Memory(eqx.Module):
+    r"""The rows at the times $\theta_j t$ without the current row's own part, and the weight of that part.
+
+    `upper`, `middle` and `partial` are these rows where the mesh reads them above the ray.
+    """
+
+    correlation: Float[Array, "n n"]
+    response: Float[Array, "n n"]
+    overlap: Float[Array, " n"]
+    weight: Float[Array, " n"]
+    upper: tuple[Array, Array]
+    middle: tuple[Array, Array]
+    middle_weight: Float[Array, "n n"]
+    partial: tuple[Array, Array]
+    partial_weight: Float[Array, "n nodes"]
+
+
+def remember(mesh: Mesh, correlation: Array, response: Array, overlap: Array, weight) -> Memory:
+    """The memory of rows at the times of the nodes, given without the current row's part."""
+    n, nodes = mesh.theta.size, mesh.nodes
+    columns, known = jnp.arange(n), 1 - weight
+
+    def upper(rows):
+        q = mesh.quotient
+        read = rows.reshape(n, -1, nodes)[columns[None, :], q.panel]
+        return jnp.sum(read * q.weights, -1) + q.end * known
+
+    def middle(rows):
+        q = mesh.quotient_in_time
+        read = rows.reshape(-1, nodes, n).transpose(2, 0, 1)[columns[None, :], q.panel]
+        return jnp.sum(read * q.weights, -1)
+
+    at, ratio = mesh.partial_in_time, mesh.partial_ratio
+    partial_weight = at(weight, 0.0)
+
+    def partial(rows):
+        read = rows.reshape(n // nodes, nodes, n // nodes, nodes)[at.panel, :, ratio.panel]
+        value = jnp.einsum("jqab,jqa,jqb->jq", read, at.weights, ratio.weights)
+        return value + ratio.end * (1 - partial_weight)
+
+    both = (correlation, response)
+    return Memory(
+        correlation=correlation,
+        response=response,
+        overlap=overlap,
+        weight=weight,
+        upper=(upper(correlation), upper(response)),
+        middle=(middle(correlation), middle(response)),
+        middle_weight=mesh.quotient_in_time(weight, 0.0),
+        partial=(partial(both[0]), partial(both[1])),
+        partial_weight=partial_weight,
+    )
+
+
+class Fields(eqx.Module):
+    r"""All that the equation on a ray reads, one line for each ray: its derivative is one of values.
+
+    Pairs are a correlation and a response; of the current row at $\phi t$ (`now_`), and between
+    $\phi t$ and $\theta t$ (`then_`).
+    """
+
+    own: tuple[Array, Array]
+    overlap: Array
+    earlier_overlap: Array
+    force: Array
+    multiplier: Array
+    now_lower: tuple[Array, Array]
+    then_lower: tuple[Array, Array]
+    now_upper: tuple[Array, Array]
+    then_upper: tuple[Array, Array]
+    now_middle: tuple[Array, Array]
+    then_middle: tuple[Array, Array]
+    now_partial: tuple[Array, Array]
+    then_partial: tuple[Array, Array]
+
+
+def _fields(land: Landscape, mesh: Mesh, memory: Memory, row: Row) -> Fields:
+    pair = (row.correlation, row.response)
+    n = mesh.theta.size
+    products = tuple(mesh.product(y) for y in pair)
+    quotients = tuple(mesh.quotient(y) for y in pair)
+    partial_ratio = tuple(mesh.partial_ratio(y) for y in pair)
+    earlier = (memory.correlation, memory.response)
+    w = memory.weight
+    force, stiffness = _sums(land, mesh, row)
+    return Fields(
+        own=pair,
+        overlap=jnp.broadcast_to(row.overlap, n),
+        earlier_overlap=memory.overlap + w * row.overlap,
+        force=jnp.broadcast_to(force, n),
+        multiplier=jnp.broadcast_to(force + stiffness, n),
+        now_lower=products,
+        then_lower=tuple(h + w[:, None] * y for h, y in zip(earlier, pair, strict=True)),
+        now_upper=tuple(jnp.broadcast_to(y, (n, n)) for y in pair),
+        then_upper=tuple(h + w * y for h, y in zip(memory.upper, quotients, strict=True)),
+        now_middle=quotients,
+        then_middle=tuple(
+            h + memory.middle_weight * y for h, y in zip(memory.middle, pair, strict=True)
+        ),
+        now_partial=tuple(mesh.partial_current(y) for y in pair),
+        then_partial=tuple(
+            h + memory.partial_weight * y
+            for h, y in zip(memory.partial, partial_ratio, strict=True)
+        ),
+    )
+
+
+def _sums(land: Landscape, mesh: Mesh, row: Row) -> tuple[Scalar, Scalar]:
+    r"""$\int R Q'(C)$ and $\int R Q''(C) C$ of the current row, divided by its time."""
+    Q, c = land.covariance, row.correlation
+    wr = mesh.weights * row.response
+    return wr @ Q.derivative(c), wr @ (Q.derivative(c, 2) * c)
+
+
+def _on_rays(land: Landscape, mesh: Mesh, t: Scalar, f: Fields) -> tuple[Array, Array]:
+    """Time derivatives of correlation and response on each ray."""
+    Q, signal, temperature = land.covariance, land.signal, land.temperature
+    theta, (c, r) = mesh.theta, f.own
+    own_c, own_theta = c[:, None], theta[:, None]
+    dc, dr = -c * f.force, -r * f.multiplier
+
+    now_c, now_r = f.now_lower
+    then_c, then_r = f.then_lower
+    now_1, now_2 = Q.derivative(now_c), Q.derivative(now_c, 2)
+    then_1, then_2 = Q.derivative(then_c), Q.derivative(then_c, 2)
+    weights = own_theta * mesh.weights
+    later = now_r * now_2 * (then_c - now_c * own_c) + now_1 * then_r
+    earlier = then_r * (then_2 * (now_c - then_c * own_c) - then_1 * own_c) + now_r * then_1
+    dc = dc + jnp.sum(weights * (later + own_theta * earlier), 1)
+    dr = dr + theta * r * jnp.sum(weights * then_r * (then_1 + then_2 * then_c), 1)
+    for now, then, weights in (
+        (f.now_upper, f.then_upper, mesh.upper_weights),
+        (f.now_middle, f.then_middle, mesh.middle_weights),
+        (f.now_partial, f.then_partial, mesh.partial_weights),
+    ):
+        (now_c, now_r), (then_c, then_r) = now, then
+        now_2, then_2 = Q.derivative(now_c, 2), Q.derivative(then_c, 2)
+        slope = now_2 * (then_c - now_c * own_c) + own_theta * Q.derivative(then_c)
+        dc = dc + jnp.sum(weights * now_r * slope, 1)
+        dr = dr + jnp.sum(weights * now_r * (now_2 - own_theta * then_2) * then_r, 1)
+
+    b, earlier_b, earlier_temperature = f.overlap, f.earlier_overlap, land.earlier_temperature
+    force, earlier_force = signal.derivative(b), signal.derivative(earlier_b)
+    mu, earlier_mu = temperature + force * b, earlier_temperature + earlier_force * earlier_b
+    dc = t * dc + force * earlier_b + theta * earlier_force * b - (mu + theta * earlier_mu) * c
+    dc = dc + 2 * theta * earlier_temperature * r
+    return dc, t * dr + (theta * earlier_mu - mu) * r
+
+
+def _of_overlap(land: Landscape, mesh: Mesh, t: Scalar, row: Row, memory: Memory) -> Scalar:
+    Q, (c, r, b) = land.covariance, (row.correlation, row.response, row.overlap)
+    earlier = memory.overlap + memory.weight * b
+    past = mesh.weights @ (r * (Q.derivative(c, 2) * (earlier - c * b) - Q.derivative(c) * b))
+    return t * past + land.signal.derivative(b) * (1 - b * b) - land.temperature * b
+
+
+def rates(land: Landscape, mesh: Mesh, t: Scalar, memory: Memory, row: Row) -> Row:
+    """Time derivatives of a row along the rays."""
+    dc, dr = _on_rays(land, mesh, t, _fields(land, mesh, memory, row))
+    return Row(dc, dr, _of_overlap(land, mesh, t, row, memory))
+
+
+def multiplier_and_energies(land: Landscape, mesh: Mesh, t: Scalar, row: Row):
+    r"""$\mu$ and the energy of each interaction."""
+    force, stiffness = _sums(land, mesh, row)
+    c, b = row.correlation, row.overlap
+    mu = land.temperature + land.signal.derivative(b) * b + t * (force + stiffness)
+    slopes = jnp.stack(jax.jvp(land.covariance.terms, (c,), (jnp.ones_like(c),))[1])
+    energies = -jnp.stack(land.signal.terms(b)) - t * (slopes @ (mesh.weights * row.response))
+    return mu, energies
+
+
+def jacobian(land: Landscape, mesh: Mesh, t: Scalar, memory: Memory, row: Row) -> Array:
+    """Derivative of `rates` by the row, both flattened.
+
+    Each ray's equation reads its own line of `Fields`, so one reverse pass with all ones has all the
+    derivatives by them, and the stencils bring them to the nodes: the cost of a few evaluations.
+    """
+    fields = _fields(land, mesh, memory, row)
+    n, nodes = mesh.theta.size, mesh.nodes
+    lines = jnp.arange(n)[:, None]
+    _, pull = jax.vjp(lambda f: _on_rays(land, mesh, t, f), fields)
+    one, zero = jnp.ones(n, t.dtype), jnp.zeros(n, t.dtype)
+    by_force, by_both = jax.jacrev(lambda row: (lambda a, b: (a, a + b))(*_sums(land, mesh, row)))(
+        row
+    )
+
+    def spread(total, values, stencil: Stencil):
+        return total.at[lines, stencil.panel].add(values[..., None] * stencil.weights)
+
+    def block(g: Fields, which: int) -> Array:
+        total = jnp.zeros((n, n // nodes, nodes), t.dtype)
+        total = spread(total, g.now_lower[which], mesh.product)
+        quotients = g.now_middle[which] + g.then_upper[which] * memory.weight
+        total = spread(total, quotients, mesh.quotient)
+        total = spread(total, g.now_partial[which], mesh.partial_current)
+        partial = g.then_partial[which] * memory.partial_weight
+        total = spread(total, partial, mesh.partial_ratio).reshape(n, n)
+        total = total + g.then_lower[which] * memory.weight[:, None] + g.now_upper[which]
+        total = total + g.then_middle[which] * memory.middle_weight + jnp.diag(g.own[which])
+        by = [(x.correlation, x.response)[which] for x in (by_force, by_both)]
+        return total + g.force[:, None] * by[0] + g.multiplier[:, None] * by[1]
+
+    parts = []
+    for cotangent in ((one, zero), (zero, one)):
+        g = pull(cotangent)[0]
+        overlap = (g.overlap + g.earlier_overlap * memory.weight)[:, None]
+        parts.append(jnp.concatenate([block(g, 0), block(g, 1), overlap], 1))
+    last = jax.grad(lambda row: _of_overlap(land, mesh, t, row, memory))(row)
+    parts.append(jnp.concatenate([last.correlation, last.response, last.overlap[None]])[None])
+    return jnp.concatenate(parts)

@@ -1,0 +1,244 @@
+r"""The long-time solver: a grid of ratios $t'/t$, and implicit steps that grow with the time."""
+
+import math
+import os
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from .._progress import Progress, reporting
+from .._types import Scalar
+from ..numerics import RESULTS, first_failure, is_concrete
+from ._checkpoint import Checkpoint
+from ._interpolation import lagrange_weights
+from ._ratio_march import March, advance, begin
+from ._ratio_mesh import Mesh, Panels, ratio_mesh
+from ._ratio_table import disagreement, first_rows, rate_of, table_of
+from .problem import SphericalDynamics
+from .solution import Solution
+from .uniform import UniformGrid
+
+# The start: a uniform grid, up to so many times the inverse rate.
+_START, _TIMES = UniformGrid(steps=96, levels=3), 4.0
+_CHUNK, _BLOCK = 16, 128
+# How much coarser the second solution is, and how much worse than asked it may show the first to be.
+_COARSER, _FEWER_NODES, _WORST = 8.0, 2, 100.0
+_LEAST_ROOM = 192
+# A step's share of the error asked for.
+_SHARE = 0.25
+
+
+class RatioGrid(eqx.Module):
+    r"""Implicit multistep rules along rays $t' = \theta t$, with steps proportional to the time.
+
+    The nodes in $\theta$ are Gauss points in panels that halve towards both ends, down to a width of
+    about one unit of time at $t_{\max}$; the equations in $t$ and in $t'$ give the derivative on each ray
+    (arXiv 2504.06849 for ratio grids). Rows solve a variable-step rule of Gear in $\log(1 + t)$ by
+    Newton's method, and read history from polynomials through rows, so that time and memory are
+    proportional to $\log t_{\max}$ and rays. It starts from a `UniformGrid`.
+
+    `error_estimate` is the largest difference, over all times, of correlation, response (times the lag),
+    overlap, multiplier and energies from those of a second solution of eight times the tolerance and two
+    nodes less in each panel: mostly that one's error. A solution that it shows to be a hundred times less
+    accurate than asked is not successful. `stats` counts steps, rejected ones and corrections, and has
+    the largest $|C(t,t) - 1|$, extrapolated from lags above zero.
+
+    Forward-mode derivatives and `vmap` work as everywhere; `panels` must then be given, as must be for a
+    traced `t_max`. There is no reverse mode.
+
+    Attributes:
+        rtol: what error is asked for, in units of $C(t,t) = 1$; each step is allowed a quarter of it.
+        panels: halvings of the ratio towards either end; None: as many as `t_max` needs.
+        nodes: Gauss points in each panel.
+        order: of the rule, 2 to 5.
+        max_steps: room for rows.
+        estimate_error: whether to compute the second solution, for a third of the time; without,
+            `error_estimate` is infinite.
+    """
+
+    rtol: float = eqx.field(static=True, default=1e-6)
+    panels: int | None = eqx.field(static=True, default=None)
+    nodes: int = eqx.field(static=True, default=10)
+    order: int = eqx.field(static=True, default=4)
+    max_steps: int = eqx.field(static=True, default=2048)
+    estimate_error: bool = eqx.field(static=True, default=True)
+
+    def __check_init__(self):
+        if not 0 < self.rtol < 1:
+            raise ValueError(f"Argument `rtol` must be in (0, 1), but is {self.rtol}.")
+        if self.panels is not None and self.panels < 3:
+            raise ValueError(f"Argument `panels` must be at least 3, but is {self.panels}.")
+        if not 4 <= self.nodes <= 24:
+            raise ValueError(f"Argument `nodes` must be in [4, 24], but is {self.nodes}.")
+        if not 2 <= self.order <= 5:
+            raise ValueError(f"Argument `order` must be in [2, 5], but is {self.order}.")
+        if self.max_steps < _LEAST_ROOM:
+            raise ValueError(
+                f"Argument `max_steps` must be at least {_LEAST_ROOM}, but is {self.max_steps}."
+            )
+
+    def run(
+        self,
+        problem: SphericalDynamics,
+        t_max: Scalar,
+        *,
+        checkpoint: str | os.PathLike | None = None,
+        progress: bool | Callable[[Progress], None] | None = None,
+    ) -> Solution:
+        """The solution up to `t_max`; see `jaxsp.dmft.solve`."""
+        if problem.strengths is not None:
+            raise ValueError(
+                "Argument `strengths` must be None for a `RatioGrid`: take a `UniformGrid`."
+            )
+        halvings = self._halvings(problem, t_max)
+        if not is_concrete((problem, t_max)):
+            if checkpoint is not None:
+                raise ValueError(
+                    "Argument `checkpoint` must be None while `dmft.solve` is traced, but is "
+                    f"{str(checkpoint)!r}."
+                )
+            start = _start(problem, t_max)
+            ends = [self._whole(problem, t_max, start, halvings, *lane) for lane in self.lanes]
+        else:
+            if jnp.ndim(t_max):
+                raise ValueError(
+                    f"Argument `t_max` must have shape (), but has shape {jnp.shape(t_max)}."
+                )
+            kept = Checkpoint(checkpoint, problem, self, t_max)
+            ends = self._in_chunks(problem, t_max, halvings, kept, progress)
+        solution = _solution(self, halvings, t_max, ends)
+        return _trimmed(solution) if is_concrete(solution) else solution
+
+    @property
+    def lanes(self) -> list[tuple[float, int]]:
+        """Tolerance and nodes of the solution, and of the second one that tells its error."""
+        coarser = (min(_COARSER * self.rtol, 0.1), max(self.nodes - _FEWER_NODES, 4))
+        return [(self.rtol, self.nodes), coarser][: 2 if self.estimate_error else 1]
+
+    def _halvings(self, problem: SphericalDynamics, t_max: Scalar) -> int:
+        if self.panels is not None:
+            return self.panels
+        rate = rate_of(problem, t_max)
+        if not is_concrete((rate, t_max)):
+            raise ValueError(
+                "Argument `panels` of `RatioGrid` must be given while the problem or `t_max` is traced "
+                "(about log2(t_max) + 2), but is None."
+            )
+        return max(1 + math.ceil(math.log2(max(float(rate * t_max), 1.0))), 4)
+
+    def _whole(
+        self, problem, t_max, start: Solution, halvings: int, rtol: float, nodes: int
+    ) -> March:
+        """One march as one loop, for tracing."""
+        mesh = ratio_mesh(halvings, nodes, t_max.dtype.name)
+        state = _begin(start, mesh, self.max_steps)
+        attempts = jnp.asarray(8 * self.max_steps)
+        ends = _diagonal_weights(halvings, nodes, t_max.dtype)
+        return advance(
+            problem, mesh, ends, state, t_max, attempts, order=self.order, rtol=_SHARE * rtol
+        )
+
+    def _in_chunks(self, problem, t_max, halvings, kept, progress) -> list[March]:
+        """The marches one after the other, from where a checkpoint has them, with a bar in decades."""
+        states, start = kept.read(), None
+        total = len(self.lanes) * _decades(t_max)
+        done = sum(_decades(_time(state)) for state in states)
+        with reporting(progress, done, total, "decades", 2) as tell:
+            for lane, (rtol, nodes) in enumerate(self.lanes):
+                mesh = jax.tree.map(jnp.asarray, ratio_mesh(halvings, nodes, t_max.dtype.name))
+                ends = _diagonal_weights(halvings, nodes, t_max.dtype)
+                if lane == len(states):
+                    start = _start(problem, t_max) if start is None else start
+                    states.append(_begin(start, mesh, self.max_steps))
+                while not bool(states[lane].done):
+                    before = _decades(_time(states[lane]))
+                    states[lane] = _compiled_advance(
+                        problem, mesh, ends, states[lane], t_max, jnp.asarray(_CHUNK),
+                        order=self.order, rtol=_SHARE * rtol,
+                    )  # fmt: skip
+                    kept.write(states)
+                    tell(_decades(_time(states[lane])) - before)
+        return states
+
+
+_compiled_advance = eqx.filter_jit(advance)
+
+
+def _start(problem: SphericalDynamics, t_max: Scalar) -> Solution:
+    end = jnp.minimum(_TIMES / rate_of(problem, t_max), 0.5 * jax.lax.stop_gradient(t_max))
+    return _START.run(problem, end)
+
+
+@eqx.filter_jit
+def _begin(start: Solution, mesh: Mesh, room: int) -> March:
+    rows = first_rows(start, mesh, room)
+    return begin(rows, jnp.sum(rows.correlation[0]))
+
+
+def _diagonal_weights(halvings: int, nodes: int, dtype) -> Array:
+    """Weights of the last panel's values at the diagonal, which they do not know."""
+    panels = Panels(halvings, nodes)
+    one = jnp.ones((), dtype)
+    return lagrange_weights(one, jnp.asarray(panels.x, dtype))
+
+
+def _time(state: March) -> float:
+    return math.expm1(float(state.rows.clock[state.rows.count - 1]))
+
+
+def _decades(t) -> float:
+    """Decades of time, of which the first unit is one as well."""
+    return math.log10(1 + 9 * min(float(t), 1.0)) + max(math.log10(max(float(t), 1e-300)), 0.0)
+
+
+@eqx.filter_jit
+def _solution(solver: RatioGrid, halvings: int, t_max: Scalar, ends: list[March]) -> Solution:
+    tables = [
+        table_of(
+            end.rows, ratio_mesh(halvings, nodes, t_max.dtype.name), halvings, solver.order + 1
+        )
+        for end, (_, nodes) in zip(ends, solver.lanes, strict=True)
+    ]
+    main = ends[0]
+    unfinished = RESULTS.where(main.done, RESULTS.successful, RESULTS.max_steps_reached)
+    result, error = first_failure(main.result, unfinished), jnp.full_like(t_max, jnp.inf)
+    if len(tables) > 1:
+        error = disagreement(*tables, t_max)
+        poor = ~(error <= _WORST * solver.rtol)
+        inaccurate = RESULTS.where(poor, RESULTS.inaccurate, RESULTS.successful)
+        result = first_failure(result, ends[1].result, inaccurate)
+    return Solution(
+        t_max=t_max,
+        table=tables[0],
+        error_estimate=error,
+        result=result,
+        stats={
+            "steps": main.attempts - main.rejected,
+            "rejected": main.rejected,
+            "corrections": main.iterations,
+            "nodes": jnp.asarray(2 * halvings * solver.nodes),
+            "sphere_defect": main.sphere_defect,
+        },
+    )
+
+
+def _trimmed(solution: Solution) -> Solution:
+    """Without most of the room that was not needed; sizes stay few, and what reads them compiled."""
+    table = solution.table
+    room, count = table.overlap.shape[0], int(table.count)  # pyright: ignore
+    size = min(room, _BLOCK * math.ceil(count / _BLOCK))
+
+    def cut(x):
+        return jnp.asarray(np.asarray(x)[:size]) if jnp.ndim(x) and x.shape[0] == room else x
+
+    rows = ("correlation", "response", "integrated_response", "overlap", "multiplier")
+    rows += ("energies", "clock")
+    return eqx.tree_at(
+        lambda s: [getattr(s.table, name) for name in rows],
+        solution,
+        [cut(getattr(table, name)) for name in rows],
+    )

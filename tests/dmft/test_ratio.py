@@ -1,0 +1,121 @@
+"""The long-time solver against the uniform grid, exact identities, and itself when interrupted."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxsp import SolverError, dmft, spiked
+
+MODEL = spiked.MatrixTensor(p=3, delta2=0.5, deltap=4.0)
+PURE = dmft.SphericalDynamics(spiked.pure_p_spin(3), initial_overlap=0.3)
+T_MAX = 4.0
+SMALL = dmft.RatioGrid(panels=5, nodes=8)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_agrees_with_the_uniform_grid(temperature):
+    """Within the tolerance of 1e-6, and within the error that it estimates for itself."""
+    problem = dmft.SphericalDynamics(MODEL, temperature, initial_overlap=0.1)
+    found = dmft.solve(problem, T_MAX, solver=SMALL)
+    expected = dmft.solve(problem, T_MAX)
+    t = np.array([0.5, 1.3, 2.4, 2.9, 3.3, T_MAX])
+    for name in ("overlap", "energy", "multiplier"):
+        gap = np.max(np.abs(getattr(found, name)(t) - getattr(expected, name)(t)))
+        assert gap < min(2e-6, float(found.error_estimate)), name
+    for name in ("correlation", "response", "integrated_response"):
+        for ratio in (0.0, 0.2, 0.6, 0.93, 1.0):
+            gap = np.abs(getattr(found, name)(t, ratio * t) - getattr(expected, name)(t, ratio * t))
+            assert np.max(gap) < min(4e-6, float(found.error_estimate)), (name, ratio)
+    # Symmetric, and causal.
+    np.testing.assert_allclose(found.correlation(2.0, 3.0), found.correlation(3.0, 2.0), rtol=1e-14)
+    assert float(found.response(2.0, 3.0)) == 0.0
+    assert float(found.stats["sphere_defect"]) < 1e-7
+
+
+class Interrupted(Exception):
+    """What ends a run in the middle."""
+
+
+def test_goes_on_from_a_checkpoint_to_the_same_bits(tmp_path):
+    problem = dmft.SphericalDynamics(MODEL, 0.0, initial_overlap=0.1)
+    path = tmp_path / "run.npz"
+    seen = []
+
+    def interrupt(progress):
+        seen.append(progress)
+        if len(seen) == 3:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        dmft.solve(problem, T_MAX, solver=SMALL, checkpoint=path, progress=interrupt)
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+    assert 0 < seen[0].done < seen[1].done < seen[2].done < seen[2].total
+    found = dmft.solve(problem, T_MAX, solver=SMALL, checkpoint=path, progress=seen.append)
+    # It went on where it stood, and did not begin again.
+    assert seen[3].done > seen[2].done
+    np.testing.assert_allclose(seen[-1].done, seen[-1].total, rtol=1e-12)
+    whole = dmft.solve(problem, T_MAX, solver=SMALL)
+    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(whole), strict=True):
+        np.testing.assert_array_equal(one, other)
+    other = dmft.SphericalDynamics(MODEL, 0.1, initial_overlap=0.1)
+    with pytest.raises(ValueError, match="`checkpoint` must be of the same problem"):
+        dmft.solve(other, T_MAX, solver=SMALL, checkpoint=path)
+    with pytest.raises(ValueError, match="`checkpoint` must be of the same problem"):
+        dmft.solve(problem, 2 * T_MAX, solver=SMALL, checkpoint=path)
+    path.write_text("something else")
+    with pytest.raises(ValueError, match="`checkpoint` must be a file that"):
+        dmft.solve(problem, T_MAX, solver=SMALL, checkpoint=path)
+
+
+def test_bad_input_is_refused():
+    for name, value in {
+        "rtol": 0.0, "panels": 2, "nodes": 3, "order": 6, "max_steps": 10,
+    }.items():  # fmt: skip
+        with pytest.raises(ValueError, match=f"`{name}`.*{value}"):
+            dmft.RatioGrid(**{name: value})
+    annealed = dmft.SphericalDynamics(MODEL, strengths=lambda t: jnp.ones(2))
+    with pytest.raises(ValueError, match="`strengths`"):
+        dmft.solve(annealed, 2.0, solver=SMALL)
+    with pytest.raises(ValueError, match="`checkpoint`.*`RatioGrid`"):
+        dmft.solve(PURE, 2.0, checkpoint="somewhere")
+    with pytest.raises(ValueError, match="`panels`"):
+        jax.jit(lambda t: dmft.solve(PURE, t, solver=dmft.RatioGrid()).overlap(1.0))(2.0)
+
+
+def test_failure_is_said():
+    problem = dmft.SphericalDynamics(MODEL, 0.0, initial_overlap=0.1)
+    with pytest.raises(SolverError, match="maximum number of steps"):
+        dmft.solve(problem, 1e3, solver=dmft.RatioGrid(panels=5, nodes=8, max_steps=128))
+    # Panels that do not see the layer at the diagonal: the second solution tells.
+    with pytest.raises(SolverError):
+        dmft.solve(problem, 1e3, solver=dmft.RatioGrid(panels=5, nodes=8))
+
+
+def test_derivatives_and_batches():
+    """Forward mode, jitted and batched, against central differences of converged solutions."""
+    grid = dmft.RatioGrid(rtol=1e-7, panels=4, nodes=5, estimate_error=False)
+
+    def end(parameters):
+        delta2, temperature, start = parameters
+        model = spiked.MatrixTensor(p=3, delta2=delta2, deltap=4.0)
+        problem = dmft.SphericalDynamics(model, temperature, initial_overlap=start)
+        found = dmft.solve(problem, 5.0, solver=grid, throw=False)
+        return jnp.stack([found.overlap(5.0), found.energy(4.7), found.response(4.9, 2.3)])
+
+    points = jnp.array([[0.5, 0.3, 0.1], [0.8, 1.0, 0.2]])
+    slopes = jax.jit(jax.vmap(jax.jacfwd(end)))(points)
+    values = jax.jit(jax.vmap(end))
+    step = 1e-3
+    for axis in range(3):
+        move = step * np.eye(3)[axis]
+        expected = (values(points + move) - values(points - move)) / (2 * step)
+        np.testing.assert_allclose(slopes[:, :, axis], expected, rtol=3e-4, atol=1e-5)
+    alone = dmft.solve(
+        dmft.SphericalDynamics(
+            spiked.MatrixTensor(p=3, delta2=0.8, deltap=4.0), 1.0, initial_overlap=0.2
+        ),
+        5.0,
+        solver=grid,
+    )
+    np.testing.assert_allclose(values(points)[1, 0], alone.overlap(5.0), rtol=1e-9)
