@@ -75,7 +75,7 @@ def _bar(
         TimeRemainingColumn(),
     )
     with Display(*columns, console=Console(stderr=True), transient=True) as display:
-        task = display.add_task("", total=total, completed=done, speed=0.0)
+        task = display.add_task("", total=total, completed=done, speed=0.0)  # pyright: ignore[reportArgumentType]
 
         def draw(progress: Progress) -> None:
             display.update(task, completed=progress.done, speed=progress.points_per_second)

@@ -91,7 +91,7 @@ def landscape(problem: SphericalDynamics, mesh: Mesh, t: Scalar) -> Landscape:
         covariance=problem.covariance,
         signal=problem.signal,
         temperature=problem.temperature_at(t),
-        earlier_temperature=jax.vmap(problem.temperature_at)(mesh.theta * t),
+        earlier_temperature=jax.vmap(problem.temperature_at)(jnp.asarray(mesh.theta) * t),
     )
 
 
@@ -100,11 +100,11 @@ def _memory(mesh: Mesh, rows: Rows, clock: Array, t: Scalar, size: int) -> Memor
     index, weights = window(clock, rows.count + 1, jnp.log1p(mesh.theta * t), size)
     current = index == rows.count
     past = jnp.where(current, 0.0, weights)
-    read = [
-        jnp.einsum("jm,jmk->jk", past, rows_[index]) for rows_ in (rows.correlation, rows.response)
-    ]
+    correlation = jnp.einsum("jm,jmk->jk", past, rows.correlation[index])
+    response = jnp.einsum("jm,jmk->jk", past, rows.response[index])
     overlap = jnp.sum(past * rows.overlap[index], 1)
-    return remember(mesh, *read, overlap, jnp.sum(jnp.where(current, weights, 0.0), 1))
+    weight = jnp.sum(jnp.where(current, weights, 0.0), 1)
+    return remember(mesh, correlation, response, overlap, weight)
 
 
 def _flat(row: Row) -> Array:

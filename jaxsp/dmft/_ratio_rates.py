@@ -13,6 +13,8 @@ $\theta \to 1$ vanishes like the lag, as the equations do. (Multipliers that are
 ray put noise on the response close to the diagonal, where nothing damps it: it grows like the age.)
 """
 
+from collections.abc import Callable
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -117,13 +119,10 @@ class Fields(eqx.Module):
 
 
 def _fields(land: Landscape, mesh: Mesh, memory: Memory, row: Row) -> Fields:
-    pair = (row.correlation, row.response)
-    n = mesh.theta.size
-    products = tuple(mesh.product(y) for y in pair)
-    quotients = tuple(mesh.quotient(y) for y in pair)
-    partial_ratio = tuple(mesh.partial_ratio(y) for y in pair)
+    pair, n, w = (row.correlation, row.response), mesh.theta.size, memory.weight
+    quotients = _both(mesh.quotient, pair)
+    partial_ratio = _both(mesh.partial_ratio, pair)
     earlier = (memory.correlation, memory.response)
-    w = memory.weight
     force, stiffness = _sums(land, mesh, row)
     return Fields(
         own=pair,
@@ -131,33 +130,35 @@ def _fields(land: Landscape, mesh: Mesh, memory: Memory, row: Row) -> Fields:
         earlier_overlap=memory.overlap + w * row.overlap,
         force=jnp.broadcast_to(force, n),
         multiplier=jnp.broadcast_to(force + stiffness, n),
-        now_lower=products,
-        then_lower=tuple(h + w[:, None] * y for h, y in zip(earlier, pair, strict=True)),
-        now_upper=tuple(jnp.broadcast_to(y, (n, n)) for y in pair),
-        then_upper=tuple(h + w * y for h, y in zip(memory.upper, quotients, strict=True)),
+        now_lower=_both(mesh.product, pair),
+        then_lower=_both(lambda h, y: h + w[:, None] * y, earlier, pair),
+        now_upper=_both(lambda y: jnp.broadcast_to(y, (n, n)), pair),
+        then_upper=_both(lambda h, y: h + w * y, memory.upper, quotients),
         now_middle=quotients,
-        then_middle=tuple(
-            h + memory.middle_weight * y for h, y in zip(memory.middle, pair, strict=True)
-        ),
-        now_partial=tuple(mesh.partial_current(y) for y in pair),
-        then_partial=tuple(
-            h + memory.partial_weight * y
-            for h, y in zip(memory.partial, partial_ratio, strict=True)
+        then_middle=_both(lambda h, y: h + memory.middle_weight * y, memory.middle, pair),
+        now_partial=_both(mesh.partial_current, pair),
+        then_partial=_both(
+            lambda h, y: h + memory.partial_weight * y, memory.partial, partial_ratio
         ),
     )
+
+
+def _both(function: Callable[..., Array], *pairs: tuple[Array, Array]) -> tuple[Array, Array]:
+    """A function of correlations, and the same of responses."""
+    return function(*(pair[0] for pair in pairs)), function(*(pair[1] for pair in pairs))
 
 
 def _sums(land: Landscape, mesh: Mesh, row: Row) -> tuple[Scalar, Scalar]:
     r"""$\int R Q'(C)$ and $\int R Q''(C) C$ of the current row, divided by its time."""
     Q, c = land.covariance, row.correlation
-    wr = mesh.weights * row.response
+    wr = jnp.asarray(mesh.weights) * row.response
     return wr @ Q.derivative(c), wr @ (Q.derivative(c, 2) * c)
 
 
 def _on_rays(land: Landscape, mesh: Mesh, t: Scalar, f: Fields) -> tuple[Array, Array]:
     """Time derivatives of correlation and response on each ray."""
     Q, signal, temperature = land.covariance, land.signal, land.temperature
-    theta, (c, r) = mesh.theta, f.own
+    theta, (c, r) = jnp.asarray(mesh.theta), f.own
     own_c, own_theta = c[:, None], theta[:, None]
     dc, dr = -c * f.force, -r * f.multiplier
 
@@ -223,9 +224,7 @@ def jacobian(land: Landscape, mesh: Mesh, t: Scalar, memory: Memory, row: Row) -
     lines = jnp.arange(n)[:, None]
     _, pull = jax.vjp(lambda f: _on_rays(land, mesh, t, f), fields)
     one, zero = jnp.ones(n, t.dtype), jnp.zeros(n, t.dtype)
-    by_force, by_both = jax.jacrev(lambda row: (lambda a, b: (a, a + b))(*_sums(land, mesh, row)))(
-        row
-    )
+    by_force, by_stiffness = jax.jacrev(lambda row: _sums(land, mesh, row))(row)
 
     def spread(total, values, stencil: Stencil):
         return total.at[lines, stencil.panel].add(values[..., None] * stencil.weights)
@@ -240,8 +239,9 @@ def jacobian(land: Landscape, mesh: Mesh, t: Scalar, memory: Memory, row: Row) -
         total = spread(total, partial, mesh.partial_ratio).reshape(n, n)
         total = total + g.then_lower[which] * memory.weight[:, None] + g.now_upper[which]
         total = total + g.then_middle[which] * memory.middle_weight + jnp.diag(g.own[which])
-        by = [(x.correlation, x.response)[which] for x in (by_force, by_both)]
-        return total + g.force[:, None] * by[0] + g.multiplier[:, None] * by[1]
+        force, stiffness = ((x.correlation, x.response)[which] for x in (by_force, by_stiffness))
+        total = total + (g.force + g.multiplier)[:, None] * force
+        return total + g.multiplier[:, None] * stiffness
 
     parts = []
     for cotangent in ((one, zero), (zero, one)):

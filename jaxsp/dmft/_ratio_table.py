@@ -125,7 +125,7 @@ def disagreement(fine: RatioTable, coarse: RatioTable, last: Scalar) -> Scalar:
     ratios = jnp.asarray(np.array([0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.98, 0.998]), last.dtype)
     later, earlier = jnp.broadcast_arrays(t[:, None], t[:, None] * ratios)
 
-    def gap(read, measure=1.0):
+    def gap(read, measure: Array | float = 1.0):
         return jnp.max(jnp.abs(read(fine) - read(coarse)) * measure)
 
     gaps = [

@@ -207,7 +207,7 @@ def _solution(solver: RatioGrid, halvings: int, t_max: Scalar, ends: list[March]
     unfinished = RESULTS.where(main.done, RESULTS.successful, RESULTS.max_steps_reached)
     result, error = first_failure(main.result, unfinished), jnp.full_like(t_max, jnp.inf)
     if len(tables) > 1:
-        error = disagreement(*tables, t_max)
+        error = disagreement(tables[0], tables[1], t_max)
         poor = ~(error <= _WORST * solver.rtol)
         inaccurate = RESULTS.where(poor, RESULTS.inaccurate, RESULTS.successful)
         result = first_failure(result, ends[1].result, inaccurate)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jaxsp import SolverError, dmft, spiked
+from jaxsp.numerics import RESULTS
 
 MODEL = spiked.MatrixTensor(p=3, delta2=0.5, deltap=4.0)
 PURE = dmft.SphericalDynamics(spiked.pure_p_spin(3), initial_overlap=0.3)
@@ -85,23 +86,25 @@ def test_bad_input_is_refused():
 
 def test_failure_is_said():
     problem = dmft.SphericalDynamics(MODEL, 0.0, initial_overlap=0.1)
+    coarse = dmft.RatioGrid(panels=3, nodes=4, max_steps=192)
     with pytest.raises(SolverError, match="maximum number of steps"):
-        dmft.solve(problem, 1e3, solver=dmft.RatioGrid(panels=5, nodes=8, max_steps=128))
-    # Panels that do not see the layer at the diagonal: the second solution tells.
-    with pytest.raises(SolverError):
-        dmft.solve(problem, 1e3, solver=dmft.RatioGrid(panels=5, nodes=8))
+        dmft.solve(problem, 1e6, solver=coarse)
+    found = dmft.solve(problem, 1e6, solver=coarse, throw=False)
+    assert found.result != RESULTS.successful
+    assert float(found.times[-1]) < 1e6
 
 
+@pytest.mark.slow
 def test_derivatives_and_batches():
     """Forward mode, jitted and batched, against central differences of converged solutions."""
-    grid = dmft.RatioGrid(rtol=1e-7, panels=4, nodes=5, estimate_error=False)
+    grid = dmft.RatioGrid(rtol=1e-6, panels=4, nodes=4, estimate_error=False)
 
     def end(parameters):
         delta2, temperature, start = parameters
         model = spiked.MatrixTensor(p=3, delta2=delta2, deltap=4.0)
         problem = dmft.SphericalDynamics(model, temperature, initial_overlap=start)
-        found = dmft.solve(problem, 5.0, solver=grid, throw=False)
-        return jnp.stack([found.overlap(5.0), found.energy(4.7), found.response(4.9, 2.3)])
+        found = dmft.solve(problem, 3.0, solver=grid, throw=False)
+        return jnp.stack([found.overlap(3.0), found.energy(2.9), found.response(2.8, 1.3)])
 
     points = jnp.array([[0.5, 0.3, 0.1], [0.8, 1.0, 0.2]])
     slopes = jax.jit(jax.vmap(jax.jacfwd(end)))(points)
@@ -115,7 +118,7 @@ def test_derivatives_and_batches():
         dmft.SphericalDynamics(
             spiked.MatrixTensor(p=3, delta2=0.8, deltap=4.0), 1.0, initial_overlap=0.2
         ),
-        5.0,
+        3.0,
         solver=grid,
     )
-    np.testing.assert_allclose(values(points)[1, 0], alone.overlap(5.0), rtol=1e-9)
+    np.testing.assert_allclose(values(points)[1, 0], alone.overlap(3.0), rtol=1e-9)
