@@ -208,7 +208,7 @@ def _attempt(problem, mesh, ends, last_clock, state: March, order: int, rtol: fl
     largest_energy, falling = bounds
     inside = (jnp.abs(energy) <= largest_energy) & (jnp.max(jnp.abs(row.correlation)) <= 1.01)
     rising = falling & (energy > state.lowest_energy + 10 * rtol)
-    result = RESULTS.where(fine & (~inside | rising), RESULTS.diverged, state.result)
+    result = RESULTS.where(fine & (~inside | rising), RESULTS.out_of_bounds, state.result)
     small = _SMALLEST + 8 * epsilon * clock_next
     result = RESULTS.where(~fine & (step < small), RESULTS.step_underflow, result)
     full = (n + fine >= rows.clock.size) & ~(fine & ending)

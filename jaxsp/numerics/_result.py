@@ -25,7 +25,9 @@ class RESULTS(eqx.Enumeration):
         "the estimated quadrature error is larger than what was asked: raise the order of the rule"
     )
     step_underflow = "the step became too small: raise the tolerance, or resolve the rest better"
-    diverged = "the solution left the bounds that it must obey: it cannot be trusted from there on"
+    out_of_bounds = (
+        "the solution left the bounds that it must obey: from there on it is not to be trusted"
+    )
     no_fixed_point = "there is no such fixed point"
     diverged = "the solution grows beyond all bounds at the time that is given"
     invalid_input = "an argument is outside of what is allowed"
