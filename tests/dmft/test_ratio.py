@@ -123,3 +123,49 @@ def test_derivatives_and_batches():
         solver=grid,
     )
     np.testing.assert_allclose(values(points)[1, 0], alone.overlap(3.0), rtol=1e-9)
+
+
+LONG = dmft.RatioGrid(rtol=1e-5, nodes=8, panels=12, estimate_error=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_long_after_the_start_statics_are_reached(temperature):
+    """At t = 1000: the posterior's overlap and energy at T = 1, the most likely ones at T = 0."""
+    easy = spiked.MatrixTensor(p=3, delta2=0.4, deltap=2.0)
+    problem = dmft.SphericalDynamics(easy, temperature, initial_overlap=0.2)
+    found = dmft.solve(problem, 1e3, solver=LONG)
+    one = jnp.asarray(1.0)
+    if temperature == 0:
+        best = spiked.maximum_likelihood(easy)
+        overlap, energy, correlation = best.overlap, best.energy, 1.0
+    else:
+        overlap = correlation = spiked.bayes_optimal(easy).overlap
+        energy = -easy.covariance(one)
+        multiplier = 1 + easy.covariance.derivative(one)
+        np.testing.assert_allclose(found.multiplier(1e3), multiplier, rtol=1e-6)
+    np.testing.assert_allclose(found.overlap(1e3), overlap, rtol=1e-6)
+    np.testing.assert_allclose(found.energy(1e3), energy, rtol=1e-6)
+    np.testing.assert_allclose(found.correlation(1e3, 500.0), correlation, rtol=1e-6)
+
+
+@pytest.mark.slow
+def test_gradient_flow_of_the_pure_glass():
+    """No threshold is reached: e - e_th falls like t^(-2/3); and energy is lost at the rate |dx/dt|^2."""
+    found = dmft.solve(PURE, 1e3, solver=LONG)
+    excess = np.log10(np.asarray(found.energy(np.array([10.0, 1e2, 1e3]))) + np.sqrt(4 / 3))
+    slopes = np.diff(excess)
+    # The exponent is approached from below as t grows.
+    assert abs(slopes[1] + 2 / 3) < 0.01
+    assert abs(slopes[1] + 2 / 3) < abs(slopes[0] + 2 / 3)
+    # Any direction is forgotten as the start is, and Euler's theorem for a homogeneous energy.
+    t = np.array([3.0, 30.0, 300.0])
+    np.testing.assert_allclose(found.overlap(t), 0.3 * found.correlation(t, 0.0), rtol=1e-4)
+    np.testing.assert_allclose(found.multiplier(t), -3 * found.energy(t), rtol=1e-12)
+    # C(t, t - tau) = 1 - tau^2 |dx/dt|^2 / 2 at once after a time, whose square is -de/dt.
+    # (At t = 300 what is left of 1 - C is less than the tolerance that was asked for.)
+    for age in t[:2]:
+        tau = 1e-2 * age**0.5
+        speed = 2 * (1 - found.correlation(age + tau / 2, age - tau / 2)) / tau**2
+        loss = -jax.grad(found.energy)(age)
+        np.testing.assert_allclose(speed, loss, rtol=2e-3)
