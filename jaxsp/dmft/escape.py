@@ -18,6 +18,7 @@ from ..numerics import (
 )
 from ._solve import solve
 from .problem import SphericalDynamics, prepared
+from .ratio import RatioGrid
 from .solution import Solution, Times
 from .uniform import UniformGrid
 
@@ -71,7 +72,7 @@ def linear_response(
     problem: SphericalDynamics,
     t_max: ScalarLike,
     *,
-    solver: UniformGrid | None = None,
+    solver: UniformGrid | RatioGrid | None = None,
     throw: bool = True,
 ) -> LinearResponse:
     r"""How an infinitesimal overlap with the signal grows, by the linearised equation.
