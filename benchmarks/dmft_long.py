@@ -25,7 +25,7 @@ from jaxsp.numerics import RESULTS
 
 jax.config.update("jax_enable_x64", True)
 
-RUNS = [(10.0, 1e-6, 10), (1e3, 1e-6, 10), (1e6, 1e-6, 14)]
+RUNS = [(10.0, 1e-6, 10), (1e3, 1e-6, 10), (1e6, 1e-6, 16)]
 TOLERANCES = [(1e3, 1e-4, 10), (1e3, 1e-5, 10), (1e3, 1e-7, 10)]
 
 
