@@ -111,7 +111,7 @@ def storing():
 
     def slow(x):
         return {
-            f"v{k}": jax.lax.fori_loop(0, 4000, lambda i, z: jnp.cos(z + x), x) for k in range(8)
+            f"v{k}": jax.lax.fori_loop(0, 9000, lambda i, z: jnp.cos(z + x), x) for k in range(8)
         }
 
     grid = sweeps.Grid({"x": np.linspace(0.0, 1.0, 96_000)})

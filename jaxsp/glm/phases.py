@@ -11,10 +11,8 @@ from ..numerics import RESULTS, evaluated_if, first_failure, raise_unless_succes
 from .curve import scan
 from .model import GLM
 from .potentials import prepare
-from .replica import equilibrium, find_candidates
+from .replica import MAX_STABLE, find_candidates
 from .solution import solution_at
-
-_MAX_ROOTS = 5
 
 
 class Phase(eqx.Module):
@@ -84,34 +82,30 @@ def phases(model: GLM, alpha: ScalarLike, *, throw: bool = True) -> Phases:
 @eqx.filter_jit
 def _phases(model: GLM, alpha: Scalar, order: int) -> Phases:
     curve = scan(model, alpha.dtype, order)
-    found = find_candidates(model, alpha, curve, order, _MAX_ROOTS)
-    lowest = jnp.argmax(found.stable)
-    highest = found.stable.size - 1 - jnp.argmax(found.stable[::-1])
-    best = equilibrium(model, alpha, curve, found, order)
+    found = find_candidates(model, alpha, curve, order, MAX_STABLE, stable_only=True)
 
-    def evaluate(index):
-        kind, x, exists = found.kind[index], found.x[index], found.stable[index]
+    def evaluate(kind, x, exists):
         solution = solution_at(model, alpha, curve, kind, x, exists, order)
         numbers = [getattr(solution, name) for name in Phase.__dataclass_fields__]
         return Phase(*numbers), solution.result
 
-    def at(which):
-        index, needed = which
-        blank = jax.tree.map(
-            lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(evaluate, index)
-        )
-        return evaluated_if(needed, lambda: evaluate(index), blank, found.x + alpha)
+    nowhere = jnp.full_like(alpha, jnp.nan)
+    labels = model.channel.labels is not None
+    absent = Phase(*[nowhere] * 4, nowhere if labels else None), RESULTS.no_fixed_point
 
-    indices = jnp.stack([lowest, highest, best])
-    needed = jnp.stack([lowest == lowest, highest != lowest, (best != lowest) & (best != highest)])
-    each = jax.lax.map(at, (indices, needed))
+    def evaluate_stable(candidate):
+        kind, x, stable = candidate
+        return evaluated_if(stable, lambda: evaluate(kind, x, stable), absent, x + alpha)
 
-    def chosen(place):
-        return jax.tree.map(lambda leaf: leaf[place], each)
+    # One after the other: a batch over alpha then skips what none of its lanes has.
+    each = jax.lax.map(evaluate_stable, (found.kind, found.x, found.stable))
+    f = each[0].free_entropy
+    best = jnp.argmax(jnp.where(found.stable & ~jnp.isnan(f), f, -jnp.inf))
+    lowest = jnp.argmax(found.stable)
+    highest = found.stable.size - 1 - jnp.argmax(found.stable[::-1])
 
-    uninformed, result = chosen(0)
-    informed, informed_result = chosen(jnp.where(needed[1], 1, 0))
-    place = jnp.where(needed[2], 2, jnp.where(best == lowest, 0, 1))
-    optimal, optimal_result = chosen(place)
-    result = first_failure(result, informed_result, optimal_result)
-    return Phases(optimal, uninformed, informed, result)
+    def chosen(index):
+        return jax.tree.map(lambda leaf: leaf[index], each)
+
+    (optimal, a), (uninformed, b), (informed, c) = map(chosen, (best, lowest, highest))
+    return Phases(optimal, uninformed, informed, first_failure(a, b, c))

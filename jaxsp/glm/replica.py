@@ -79,14 +79,19 @@ class Candidates(eqx.Module):
 
 
 def find_candidates(
-    model: GLM, alpha: Scalar, curve: Curve, order: int, max_roots: int
+    model: GLM, alpha: Scalar, curve: Curve, order: int, max_roots: int, stable_only: bool = False
 ) -> Candidates:
-    """The uninformative, regular and saturated fixed points, by increasing snr."""
+    """The uninformative, regular and saturated fixed points, by increasing snr.
+
+    With `stable_only`, the regular ones where the curve falls are left out.
+    """
     model, alpha = frozen((model, alpha))
     target = jnp.log(jnp.maximum(alpha, jnp.sqrt(jnp.finfo(alpha.dtype).tiny)))
     height = curve.log_alpha - target
     usable = curve.valid[1:] & curve.valid[:-1]
     crossing = ((height[:-1] < 0) != (height[1:] < 0)) & usable
+    if stable_only:
+        crossing = crossing & (height[:-1] < 0)
     absent = height.size - 1
     places = jnp.nonzero(crossing, size=max_roots, fill_value=absent)[0]
 
@@ -192,7 +197,7 @@ def bayes_optimal(model: GLM, alpha: ScalarLike, *, throw: bool = True) -> Solut
 @eqx.filter_jit
 def _bayes_optimal(model: GLM, alpha: Scalar, order: int) -> Solution:
     curve = scan(model, alpha.dtype, order)
-    candidates = find_candidates(model, alpha, curve, order, _MAX_ROOTS)
+    candidates = find_candidates(model, alpha, curve, order, MAX_STABLE, stable_only=True)
     best = equilibrium(model, alpha, curve, candidates, order)
     return solution_at(
         model, alpha, curve, candidates.kind[best], candidates.x[best], candidates.stable[best],
@@ -200,8 +205,8 @@ def _bayes_optimal(model: GLM, alpha: Scalar, order: int) -> Solution:
     )  # fmt: skip
 
 
-# More crossings of one alpha than this are not looked for: two first-order transitions at once.
-_MAX_ROOTS = 5
+# More stable crossings of one alpha are not looked for: two first-order transitions at once.
+MAX_STABLE = 3
 
 
 def equilibrium(

@@ -11,7 +11,7 @@ from ..numerics import raise_unless_successful
 from .curve import scan
 from .model import GLM
 from .potentials import output_potential, prepare, weight_potential_from
-from .replica import find_candidates
+from .replica import MAX_STABLE, find_candidates
 from .solution import REGULAR, SATURATED, Solution, solution_at
 
 # Overlap, relative to the second moment, that stands for an infinitesimal one at an uninformed
@@ -112,7 +112,7 @@ def _state_evolution(
     errors = jnp.concatenate([V[None], errors])
 
     curve = scan(model, alpha.dtype, order)
-    found = find_candidates(model, alpha, curve, order, _MAX_ROOTS)
+    found = find_candidates(model, alpha, curve, order, MAX_STABLE, stable_only=True)
     position = jnp.where(found.kind == REGULAR, found.x, -jnp.inf)
     position = jnp.where(found.kind == SATURATED, jnp.inf, position)
     if init == "given":
@@ -139,6 +139,3 @@ def _state_evolution(
         mean_squared_error_trajectory=errors,
         iterations=iterations,
     )
-
-
-_MAX_ROOTS = 5

@@ -19,10 +19,8 @@ from ..numerics import (
 from .curve import Curve, log_alpha, scan, value_and_slope
 from .model import GLM
 from .potentials import prepare, weak_information, weight_potential
-from .replica import find_candidates
+from .replica import MAX_STABLE, find_candidates
 from .solution import SATURATED, UNINFORMATIVE, free_entropy_at, state_at
-
-_MAX_ROOTS = 5
 
 
 class Existence(eqx.Module):
@@ -185,7 +183,7 @@ def _equal_free_entropies(
         return jax.vmap(entropy)(candidates.kind, candidates.x, candidates.stable)
 
     def best(alpha):
-        found = find_candidates(fixed, alpha, curve, order, _MAX_ROOTS)
+        found = find_candidates(fixed, alpha, curve, order, MAX_STABLE, stable_only=True)
         f = side_entropies(found, alpha)
         upper = (found.kind == SATURATED) | ((found.kind != UNINFORMATIVE) & (found.x > split))
         above = jnp.argmax(jnp.where(upper, f, -jnp.inf))
