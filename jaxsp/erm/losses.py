@@ -37,6 +37,10 @@ class Loss(eqx.Module):
     def __call__(self, y: Scalar, z: Scalar) -> Scalar:
         """The loss of one sample."""
 
+    def features(self, y: Scalar) -> tuple[Float[Array, " j"], Float[Array, " j"]]:
+        """The fields at which the loss bends, and over what width: zero and one, if nothing else is said."""
+        return jnp.zeros_like(y)[None], jnp.ones_like(y)[None]
+
     def points(
         self,
         y: Scalar,
@@ -77,9 +81,10 @@ class Loss(eqx.Module):
         # A layer's width in z, at its centre or where the slope is larger nearby.
         slope = 1 / (1 + V_ * jax.vmap(lambda z: second(y_, z))(z[:k]))
         narrow = jnp.minimum(widths * slope, 0.5 * (z[2 * k : 3 * k] - z[k : 2 * k]))
-        # The loss has features of its own at zero, of width one.
-        landmarks = jnp.append(z[:k], 0.0)
-        sizes = jnp.append(jnp.maximum(narrow, 1e-12), 1.0)
+        places, extents = frozen(self.features(y))
+        # What is wrong or right changes at zero.
+        landmarks = jnp.concatenate([z[:k], places, jnp.zeros(1, z.dtype)])
+        sizes = jnp.concatenate([jnp.maximum(narrow, 1e-12), extents, jnp.ones(1, z.dtype)])
         rule = graded_panels(landmarks, sizes, z[-2], z[-1], order)
         nodes = jax.lax.stop_gradient(rule.nodes)
         stretch = 1 + V * jax.vmap(lambda z: second(y, z))(nodes)
@@ -119,9 +124,16 @@ class Convex(Loss):
 
     Attributes:
         function: of an output and a field, differentiable twice by JAX.
+        bends: the fields at which it bends and over what widths, two arrays, from an output (None: at
+            zero, over a width of one).
     """
 
     function: Callable[[Scalar, Scalar], Scalar]
+    bends: Callable | None = None
+
+    def features(self, y: Scalar) -> tuple[Float[Array, " j"], Float[Array, " j"]]:
+        """The fields at which the loss bends, and over what widths."""
+        return super().features(y) if self.bends is None else self.bends(y)
 
     def __call__(self, y: Scalar, z: Scalar) -> Scalar:
         """The function."""

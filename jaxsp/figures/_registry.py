@@ -111,4 +111,20 @@ FIGURES: dict[str, Entry] = {
         "Spherical p-spin glass: aging, the energy's power law, violation of the FDT",
         "jaxsp.figures.pspin_aging",
     ),
+    "teacher-student-plateau": Entry(
+        "Two-layer networks on iid inputs: plateau, escape, and the error of noisy labels",
+        "jaxsp.figures.teacher_student_plateau",
+    ),
+    "hidden-manifold": Entry(
+        "Two-layer networks on a hidden manifold: theory mode by mode, and gradient descent",
+        "jaxsp.figures.hidden_manifold",
+    ),
+    "two-students": Entry(
+        "Two students of one task: the same function or not, for inputs with and without structure",
+        "jaxsp.figures.two_students",
+    ),
+    "learning-curves-real-data": Entry(
+        "Real images: ridge regression from their covariances, logistic regression, online learning",
+        "jaxsp.figures.learning_curves_real_data",
+    ),
 }

@@ -79,7 +79,7 @@ def stationary_state(
 
 
 def plateau(net: TeacherStudent, *, scale: ScalarLike = 1.0, throw: bool = True) -> StationaryState:
-    r"""The unspecialised fixed point: all students alike, each with the same overlap with all teachers.
+    r"""The unspecialised fixed point: each student has the same overlap with all teachers.
 
     For $T = \text{scale} \cdot I$ and a fixed second layer of ones the subspace $Q_{ik} = Q \delta_{ik} +
     C (1 - \delta_{ik})$, $R_{im} = R$ is invariant, and the plateau is a fixed point in it: found there by
@@ -131,8 +131,11 @@ def _plateau(net: TeacherStudent, scale: Scalar) -> StationaryState:
 
     def residual(x):
         rate = overlap_rates(net, _embedded(net, x, scale), zero)
-        cross = rate.Q[0, 1] if K > 1 else x[1] - x[0]
-        return jnp.stack([rate.Q[0, 0], cross, rate.R[0, 0]]) / eta
+        # Equal students stay equal, which is a fixed point too, but one that different students leave:
+        # what is looked for has a relative rate of separation that vanishes.
+        separation = x[0] - x[1]
+        apart = (rate.Q[0, 0] - rate.Q[0, 1]) / separation if K > 1 else separation
+        return jnp.stack([rate.Q[0, 0], apart, rate.R[0, 0]]) / eta
 
     # Students aligned with the sum of the teachers, slightly apart from each other.
     length = M * scale / (M * (2.0 * K - 1))

@@ -8,6 +8,19 @@ import pytest
 from jaxsp import SolverError, online
 
 
+def test_plateau_is_where_different_students_of_equal_overlaps_stay():
+    """The dynamics from such a start at a finite learning rate; equal students would end elsewhere."""
+    net = online.TeacherStudent(2, 2, online.Erf(), learning_rate=1.0)
+    state = online.plateau(net)
+    start = online.Overlaps(0.2 * jnp.eye(2), jnp.full((2, 2), 1e-2), jnp.eye(2))
+    # Long enough for its slowest symmetric mode, before rounding has grown.
+    t = 300.0
+    end = online.solve(net, t, start, rtol=1e-11, times=jnp.array([t])).overlaps()
+    np.testing.assert_allclose(end.Q[0], state.overlaps.Q, atol=3e-3)
+    np.testing.assert_allclose(end.R[0], state.overlaps.R, atol=3e-3)
+    assert end.Q[0, 0, 0] - end.Q[0, 0, 1] > 0.1
+
+
 @pytest.mark.parametrize("K", [2, 4])
 def test_plateau_of_erf_units_at_small_learning_rate(K):
     """Saad and Solla 1995: overlaps and height, up to O(eta)."""
