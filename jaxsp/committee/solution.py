@@ -193,14 +193,17 @@ def solution_at(
     """Everything at one fixed point; NaN where it does not exist."""
     saturated = kind == SATURATED
     x = polish(model, alpha, kind, x, exists, order)
-    r = jnp.where(saturated, 200.0, _snr(x, kind))
+    # Enough for the prior's entropy to be all that is left, and for the fields to be finite.
+    r = jnp.where(saturated, 60.0, _snr(x, kind))
     r = jnp.where(saturated, r, r * alpha / _positive(alpha))
     finer = order + order // 2
-    solution = evaluate(model, alpha, state_at(model, r, finer))
+    state = state_at(model, r, finer)
+    solution = evaluate(model, alpha, state)
     perfect = jnp.where(saturated, 0.0, 1.0)
     rho = model.second_moment()
     error = perfect * solution.error
-    psi = solution.free_entropy
+    # Labels without noise are certain then.
+    psi = jnp.where(saturated, state.weights.negative_information, solution.free_entropy)
     gibbs = solution.gibbs_error
     solution = eqx.tree_at(
         lambda s: (

@@ -12,6 +12,7 @@ from jaxsp.committee.curve import state_at
 from jaxsp.committee.fields import full_potential, symmetric_potential
 from jaxsp.committee.model import prepare
 from jaxsp.committee.outputs import symmetric
+from jaxsp.committee.solution import SATURATED, solution_at
 from jaxsp.committee.weights import full_weights, symmetric_weights
 
 GAUSSIAN = committee.CommitteeMachine(2, priors.Gaussian())
@@ -83,6 +84,21 @@ def test_independent_observations_of_the_weights_are_scalar_problems(prior):
     np.testing.assert_allclose(
         found.negative_information, 2 * expected.negative_information, rtol=1e-10
     )
+
+
+def test_perfect_recovery_of_binary_weights_leaves_their_entropy():
+    """Without noise in the labels: one of the 2^K weights of each input, of log-probability -K log 2."""
+
+    @jax.jit
+    def perfect(alpha):
+        return solution_at(
+            BINARY, alpha, jnp.asarray(SATURATED), jnp.zeros(2), jnp.asarray(True), 16
+        )
+
+    found = perfect(1.0)
+    np.testing.assert_allclose(found.free_entropy, -2 * np.log(2), rtol=1e-12)
+    np.testing.assert_allclose(found.overlap, np.eye(2), atol=1e-12)
+    assert found.error.max() == 0
 
 
 def test_information_is_the_slope_of_the_potential():
