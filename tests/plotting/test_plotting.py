@@ -122,9 +122,9 @@ def test_instances_are_means_with_standard_errors(ax):
 def test_new_axes_and_no_global_style():
     from matplotlib import pyplot
 
-    before = dict(mpl.rcParams)
+    before, open_before = dict(mpl.rcParams), pyplot.get_fignums()
     own = plotting.new_axes("title", "x", "y")
-    assert not pyplot.get_fignums()
+    assert pyplot.get_fignums() == open_before
     assert own.get_title() == "title"
     ax = plotting.branches([0.0, 1.0], [0.0, 1.0])
     assert pyplot.figure(pyplot.get_fignums()[0]) is ax.figure
