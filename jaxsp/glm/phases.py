@@ -91,7 +91,16 @@ def _phases(model: GLM, alpha: Scalar, order: int) -> Phases:
 
     nowhere = jnp.full_like(alpha, jnp.nan)
     labels = model.channel.labels is not None
-    absent = Phase(*[nowhere] * 4, nowhere if labels else None), RESULTS.no_fixed_point
+    absent = (
+        Phase(
+            overlap=nowhere,
+            mean_squared_error=nowhere,
+            free_entropy=nowhere,
+            generalization_error=nowhere,
+            classification_error=nowhere if labels else None,
+        ),
+        RESULTS.no_fixed_point,
+    )
 
     def evaluate_stable(candidate):
         kind, x, stable = candidate
