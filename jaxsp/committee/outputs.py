@@ -72,16 +72,15 @@ class LabelOfSigns(Output):
     ) -> Float[Array, " labels"]:
         """The log-probability of each of the labels, in the order of `labels`."""
         K = omega.shape[0]
+        self.check_units(K)
         if K == 1:
             a = omega[0] / jnp.sqrt(V[0, 0])
             patterns = (log_ndtr(a), log_ndtr(-a))
-        elif K == 2:
+        else:
             scale = jnp.sqrt(V[0, 0]), jnp.sqrt(V[1, 1])
             product = scale[0] * scale[1]
             kappa = jnp.sqrt((product + V[0, 1]) / (product - V[0, 1]))
             patterns = tuple(log_quadrants(omega[0] / scale[0], omega[1] / scale[1], kappa))
-        else:
-            raise NotImplementedError(f"{type(self).__name__} for {K} units.")
         counts = [K - sum(signs) for signs in itertools.product((0, 1), repeat=K)]
         members = {value: [] for value in self._label_values(K)}
         for count, pattern in zip(counts, patterns, strict=True):
