@@ -102,8 +102,8 @@ def against_scipy():
 
 def speed():
     """Seconds a point on this process's devices."""
-    grid = sweeps.Grid(iterated_grid(1000))
-    return {"seconds": min(timed(iterated, grid, repeats=5, chunk_size=100_000))}
+    grid = sweeps.Grid(iterated_grid(2400))
+    return {"seconds": min(timed(iterated, grid, repeats=3, chunk_size=960_000))}
 
 
 def storing():

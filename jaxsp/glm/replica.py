@@ -216,13 +216,13 @@ def equilibrium(
     model, alpha = frozen((model, alpha))
 
     def free_entropy_of(candidate):
-        def evaluate():
-            s = state_at(model, alpha, curve, candidate.kind, candidate.x, order)
+        def evaluate(x, alpha):
+            s = state_at(model, alpha, curve, candidate.kind, x, order)
             f = free_entropy_at(alpha, curve, candidate.kind, s)
             return jnp.where(jnp.isnan(f), -jnp.inf, f)
 
         lowest = jnp.full_like(alpha, -jnp.inf)
-        return evaluated_if(candidate.stable, evaluate, lowest, candidate.x + alpha)
+        return evaluated_if(candidate.stable, evaluate, lowest, candidate.x, alpha)
 
     return jnp.argmax(jax.lax.map(free_entropy_of, candidates))
 

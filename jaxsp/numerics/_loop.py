@@ -22,16 +22,21 @@ def varying_like(tree: T, probe: Array) -> T:
     return jax.tree.map(lambda x: jnp.where(mark, x, x), tree)
 
 
-def evaluated_if(needed: Array, function: Callable[[], T], otherwise: T, probe: Array) -> T:
-    """`function()` where needed, and `otherwise` elsewhere, for values that are not differentiated.
+def evaluated_if(needed: Array, function: Callable[..., T], otherwise: T, *operands: Array) -> T:
+    """`function(*operands)` where needed, and `otherwise` elsewhere, for undifferentiated values.
 
     A loop of at most one step: in a batch, what no lane needs costs nothing, where `jax.lax.cond` would
-    select between the two. `probe` varies over the devices of `shard_map` as the result does.
+    select between the two. The operands vary over the devices of `shard_map` as the result does, and
+    all that is costly has to depend on them: the compiler moves the rest out of the loop.
     """
-    start = varying_like((needed, otherwise), probe)
-    return jax.lax.while_loop(
-        lambda state: state[0], lambda state: (state[0] & False, function()), start
-    )[1]
+    needed, otherwise, operands = varying_like((needed, otherwise, operands), sum(operands))
+
+    def step(state):
+        _, operands, _ = state
+        # Changed, for otherwise the compiler sees through it, and evaluates always.
+        return needed & False, tuple(-operand for operand in operands), function(*operands)
+
+    return jax.lax.while_loop(lambda state: state[0], step, (needed, operands, otherwise))[2]
 
 
 def numbers_as_arrays(tree: T, dtype: jnp.dtype) -> T:
