@@ -84,11 +84,6 @@ def _phases(model: GLM, alpha: Scalar, order: int) -> Phases:
     curve = scan(model, alpha.dtype, order)
     found = find_candidates(model, alpha, curve, order, MAX_STABLE, stable_only=True)
 
-    def evaluate(kind, x, alpha, exists):
-        solution = solution_at(model, alpha, curve, kind, x, exists, order)
-        numbers = [getattr(solution, name) for name in Phase.__dataclass_fields__]
-        return Phase(*numbers), solution.result
-
     nowhere = jnp.full_like(alpha, jnp.nan)
     labels = model.channel.labels is not None
     absent = (
@@ -104,7 +99,13 @@ def _phases(model: GLM, alpha: Scalar, order: int) -> Phases:
 
     def evaluate_stable(candidate):
         kind, x, stable = candidate
-        return evaluated_if(stable, lambda *at: evaluate(kind, *at, stable), absent, x, alpha)
+
+        def evaluate(x, alpha):
+            solution = solution_at(model, alpha, curve, kind, x, stable, order)
+            numbers = [getattr(solution, name) for name in Phase.__dataclass_fields__]
+            return Phase(*numbers), solution.result
+
+        return evaluated_if(stable, evaluate, absent, x, alpha)
 
     # One after the other: a batch over alpha then skips what none of its lanes has.
     each = jax.lax.map(evaluate_stable, (found.kind, found.x, found.stable))

@@ -29,7 +29,8 @@ def evaluated_if(needed: Array, function: Callable[..., T], otherwise: T, *opera
     select between the two. The operands vary over the devices of `shard_map` as the result does, and
     all that is costly has to depend on them: the compiler moves the rest out of the loop.
     """
-    needed, otherwise, operands = varying_like((needed, otherwise, operands), sum(operands))
+    probe = sum(operands[1:], operands[0])
+    needed, otherwise, operands = varying_like((needed, otherwise, operands), probe)
 
     def step(state):
         _, operands, _ = state
