@@ -63,6 +63,13 @@ def reproduce(
         bool, typer.Option("--quick", help="Smaller instances, coarser curves.")
     ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the instances.")] = 0,
+    images: Annotated[
+        Path | None,
+        typer.Option(help="Images instead of digits: npz, or idx as of MNIST, gzipped or not."),
+    ] = None,
+    image_labels: Annotated[
+        Path | None, typer.Option(help="Labels of the images, if they are idx files.")
+    ] = None,
 ) -> None:
     """Draw the talk's figures and check their numbers, in double precision.
 
@@ -72,11 +79,17 @@ def reproduce(
     import jax
 
     _require(_NEEDED)
+    from .inputs import load_images
+
     # A program may choose its precision; the library never does at import.
     jax.config.update("jax_enable_x64", True)
     try:
         with _bars() as progress:
-            context = Context(quick=quick, seed=seed, progress=progress)
+            if image_labels is not None and images is None:
+                raise ValueError("Argument `--image-labels` needs `--images`, which is not given.")
+            if images is not None:
+                load_images(images, image_labels)
+            context = Context(quick, seed, images, image_labels, progress)
             outcomes = make_figures(names or [], out, context, on_done=_tell)
     except ValueError as error:
         _refuse(str(error))

@@ -3,6 +3,7 @@
 import importlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._report import Row
@@ -21,11 +22,15 @@ class Context:
     Attributes:
         quick: make smaller instances and coarser curves; the numbers of the report stay the same.
         seed: of everything random.
+        images: a file of images to learn from instead of the digits (see `jaxsp.inputs.load_images`).
+        image_labels: the file of their labels, if it is another one.
         progress: wraps an iterable of slow steps with a description, and shows how far they are.
     """
 
     quick: bool = False
     seed: int = 0
+    images: Path | None = None
+    image_labels: Path | None = None
     progress: Callable[[Iterable[Any], str], Iterator[Any]] = field(
         default=lambda steps, description: iter(steps)
     )

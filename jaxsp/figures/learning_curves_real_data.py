@@ -8,6 +8,7 @@ from matplotlib.ticker import NullFormatter
 
 from .. import channels, erm, inputs, online, plotting
 from . import _draw
+from ._images import images
 from ._registry import Context, Figure
 from ._report import Row
 
@@ -16,15 +17,14 @@ REGULARIZATION = 0.1
 
 
 def make(context: Context) -> Figure:
-    """Ridge regression of digits against theory; online learning with and without a plateau."""
-    images, labels = inputs.digits()
-    law = inputs.DataInputs(images, inputs.parity(labels))
+    """Ridge regression of images against theory; online learning with and without a plateau."""
+    name, law = images(context)
     picture = Picture(figsize=(14, 4.4), layout="constrained")
     grid = picture.add_gridspec(1, 3)
     left, middle, right = (picture.add_subfigure(grid[0, column]) for column in range(3))
-    ridge, rows = _ridge(context, law, left)
+    ridge, rows = _ridge(context, name, law, left)
     logistic, more = _logistic(context, middle)
-    curves = _online(context, law, right)
+    curves = _online(context, name, law, right)
     data = _draw.dataset(
         {name: value for part in (ridge, logistic, curves) for name, value in part[0].items()},
         {name: value for part in (ridge, logistic, curves) for name, value in part[1].items()},
@@ -32,7 +32,7 @@ def make(context: Context) -> Figure:
     return Figure(picture, data, [*rows, *more])
 
 
-def _ridge(context: Context, law: inputs.DataInputs, figure):
+def _ridge(context: Context, name: str, law: inputs.DataInputs, figure):
     """Mean squared errors of parity over the number of samples."""
     from sklearn.linear_model import Ridge
 
@@ -57,7 +57,7 @@ def _ridge(context: Context, law: inputs.DataInputs, figure):
             errors[0, run, k] = np.mean((fit.predict(x / scale) - y) ** 2)
             errors[1, run, k] = np.mean((fit.predict(x[chosen] / scale) - y[chosen]) ** 2)
     ax = plotting.new_axes(
-        rf"Digits, even or odd: ridge, $\lambda = {REGULARIZATION:g}$", "samples per pixel",
+        rf"{name}, even or odd: ridge, $\lambda = {REGULARIZATION:g}$", "samples per pixel",
         "mean squared error", figure=figure,
     )  # fmt: skip
     for which, color, label in ((0, _draw.BLUE, "test"), (1, _draw.ORANGE, "training")):
@@ -72,9 +72,9 @@ def _ridge(context: Context, law: inputs.DataInputs, figure):
         reference = float(at(measured[k])[0])
         error = errors[0, :, k].std(ddof=1) / runs**0.5
         rows.append(
-            Row(f"{NAME}/test error of ridge on digits at {measured[k]:g} samples per pixel",
+            Row(f"{NAME}/test error of ridge on {name} at {measured[k]:g} samples per pixel",
                 float(errors[0, :, k].mean()), float(4 * error), reference, 0.03 * reference,
-                "arXiv 2102.08127 from the covariances of all images (allowed: 3% for 61 pixels)")
+                "arXiv 2102.08127 from the covariances of all images (allowed: 3%)")
         )  # fmt: skip
     coords = {"alpha": ("alpha", alphas, "samples per pixel"),
               "measured": ("measured", measured, "samples per pixel")}  # fmt: skip
@@ -86,7 +86,7 @@ def _ridge(context: Context, law: inputs.DataInputs, figure):
 
 
 def _logistic(context: Context, figure):
-    """Logistic regression of a teacher's labels on images of the digits' covariance."""
+    """Logistic regression of a latent teacher's labels on a hidden manifold."""
     from sklearn.linear_model import LogisticRegression
 
     d, D = (400, 200) if context.quick else (1000, 500)
@@ -142,8 +142,8 @@ def _logistic(context: Context, figure):
     return (coords, variables), [row]
 
 
-def _online(context: Context, law: inputs.DataInputs, figure):
-    """Online learning of parity from digits, and of a teacher from iid inputs, from small weights."""
+def _online(context: Context, name: str, law: inputs.DataInputs, figure):
+    """Online learning of parity from images, and of a teacher from iid inputs, from small weights."""
     t_max, runs = (300.0, 4) if context.quick else (3000.0, 8)
     erf = online.Erf()
     ax = plotting.new_axes(
@@ -156,8 +156,8 @@ def _online(context: Context, law: inputs.DataInputs, figure):
         3, 1, erf, 0.0, 0.2, train_second_layer=True, teacher_activation=online.Linear()
     )
     coords, variables = {}, {}
-    for name, net, inputs_law, color in (
-        ("digits, even or odd", parity, law, _draw.ORANGE),
+    for label, net, inputs_law, color in (
+        (f"{name}, even or odd", parity, law, _draw.ORANGE),
         ("iid inputs, teacher of three units", teacher, iid, _draw.BLUE),
     ):
         keys = jax.random.split(jax.random.key(context.seed + 7), 2)
@@ -172,7 +172,7 @@ def _online(context: Context, law: inputs.DataInputs, figure):
         errors = np.asarray(found.generalization_error)
         errors = errors / errors[:, :1]
         mean, error = errors.mean(axis=0), errors.std(axis=0, ddof=1) / runs**0.5
-        ax.plot(found.times[1:], mean[1:], color=color, label=name)
+        ax.plot(found.times[1:], mean[1:], color=color, label=label)
         ax.fill_between(
             found.times[1:], (mean - error)[1:], (mean + error)[1:], color=color, alpha=0.3
         )

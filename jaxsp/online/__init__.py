@@ -31,6 +31,7 @@ from .networks import (
     network_overlaps as network_overlaps,
     sample_networks as sample_networks,
 )
+from .pairs import PairTrajectory as PairTrajectory, solve_pair as solve_pair
 from .solution import Trajectory as Trajectory
 from .stationary import (
     StationaryState as StationaryState,

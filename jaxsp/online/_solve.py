@@ -83,7 +83,7 @@ def solve(
     overlaps, system, state = _start(net, overlaps, inputs, networks)
     dtype = real_dtype(*jax.tree.leaves(overlaps))
     if times is not None:
-        _check_times(times, t_max)
+        check_times(times, t_max)
         times = jnp.asarray(times, dtype)
     double = dtype == jnp.float64
     rtol = (1e-10 if double else 1e-5) if rtol is None else rtol
@@ -102,14 +102,15 @@ def solve(
     return found
 
 
-def stopped(found: Trajectory) -> str:
+def stopped(found) -> str:
     """When a trajectory ended, for the message of an error."""
     if not is_concrete(found.end_time):
         return ""
     return f" (stopped at t = {float(jnp.min(found.end_time)):.6g})"
 
 
-def _check_times(times, t_max) -> None:
+def check_times(times, t_max) -> None:
+    """Raise a `ValueError` unless the times increase and end by the last one."""
     if not is_concrete((times, t_max)):
         return
     check_number("times", times, minimum=0.0, maximum=float(t_max))

@@ -18,19 +18,22 @@ from typing import NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from .._types import Scalar
 from ..inputs import (
+    GaussianInputs,
     HiddenManifoldInputs,
     HiddenManifoldLimit,
     Inputs,
     fold_moments,
     marchenko_pastur,
 )
+from ..numerics import is_concrete
 from .dynamics import gradient_noise, gradients, second_layer_rate
 from .model import Overlaps, TeacherStudent
-from .networks import Networks
+from .networks import Networks, network_overlaps
 
 
 class ModeState(NamedTuple):
@@ -77,23 +80,51 @@ class ModeSystem(eqx.Module):
 
     def rates(self, net: TeacherStudent, state: ModeState, t: Scalar) -> ModeState:
         """Time derivatives of all that evolves."""
-        K, v = net.student_units, state.v
-        eta, _, kappa, _ = net.rates(t)
         overlaps = self.overlaps(state)
-        curvature, slopes = gradients(net, overlaps)
-        own = v[:, None] * (jnp.diag(curvature) + slopes[:, :K])
-        # u = (v, -A): the teacher's part carries its sign.
-        teacher = -v[:, None] * slopes[:, K:]
-        diffusion = eta**2 * jnp.outer(v, v) * gradient_noise(net, overlaps)
+        return self.flow(net, state, overlaps, mean_field(net, overlaps, t), t)
 
+    def flow(
+        self,
+        net: TeacherStudent,
+        state: ModeState,
+        overlaps: Overlaps,
+        field: "MeanField",
+        t: Scalar,
+    ) -> ModeState:
+        """Time derivatives, given what the overlaps say to all modes alike."""
+        eta, _, kappa, _ = net.rates(t)
+        own, teacher, noise, v_rate = field
         drift, force = self.drift[:, None, None], self.force[:, None, None]
         pull = drift * (own @ state.s) - force * (teacher @ jnp.swapaxes(state.r, 1, 2))
         pull = eta * (pull + jnp.swapaxes(pull, 1, 2))
-        s = -pull + self.diffusion[:, None, None] * diffusion - 2 * kappa * state.s
+        s = -pull + self.diffusion[:, None, None] * noise - 2 * kappa * state.s
         r = -eta * (drift * (own @ state.r) - force * (teacher @ self.target)) - kappa * state.r
         whole = eta * (own @ overlaps.Q - teacher @ overlaps.R.T)
-        W = -whole - whole.T + self.bulk_diffusion * diffusion - 2 * kappa * state.W
-        return ModeState(s, r, W, second_layer_rate(net, overlaps, t))
+        W = -whole - whole.T + self.bulk_diffusion * noise - 2 * kappa * state.W
+        return ModeState(s, r, W, v_rate)
+
+
+class MeanField(NamedTuple):
+    r"""What the overlaps say to all modes: $v_k \bar A_{kj}$, $v_k \bar B_{kn}$, the noise, $\dot v$."""
+
+    own: Float[Array, "K K"]
+    teacher: Float[Array, "K M"]
+    noise: Float[Array, "K K"]
+    v_rate: Float[Array, " K"]
+
+
+def mean_field(net: TeacherStudent, overlaps: Overlaps, t: Scalar) -> MeanField:
+    """The coefficients of the modes' equations at the overlaps that they add up to."""
+    K, v = net.student_units, overlaps.v
+    eta, *_ = net.rates(t)
+    curvature, slopes = gradients(net, overlaps)
+    return MeanField(
+        own=v[:, None] * (jnp.diag(curvature) + slopes[:, :K]),
+        # u = (v, -A): the teacher's part carries its sign.
+        teacher=-v[:, None] * slopes[:, K:],
+        noise=eta**2 * jnp.outer(v, v) * gradient_noise(net, overlaps),
+        v_rate=second_layer_rate(net, overlaps, t),
+    )
 
 
 def mode_system(inputs: Inputs, networks: Networks) -> tuple[ModeSystem, ModeState]:
@@ -105,25 +136,65 @@ def mode_system(inputs: Inputs, networks: Networks) -> tuple[ModeSystem, ModeSta
     """
     if isinstance(inputs, HiddenManifoldInputs) and not inputs.teacher_on_inputs:
         return _hidden_manifold(inputs, networks)
+    if isinstance(inputs, GaussianInputs):
+        return _iid(network_overlaps(inputs, networks))
     w, B = networks.w, networks.B / inputs.latent_dimension**0.5
     N = w.shape[1]
     rho, U = jnp.linalg.eigh(inputs.covariance)
     omega = (w @ U).T
     f = N**0.5 * (B @ inputs.cross_covariance @ U).T
-    nothing = jnp.zeros((), w.dtype)
+    start = _start(omega, f, w @ w.T / N, networks.v)
+    mean, sizes = _equal_modes(rho)
+    rho, s, r, target = (
+        jnp.tensordot(mean, x, 1) for x in (rho, start.s, start.r, f[:, :, None] * f[:, None, :])
+    )
     system = ModeSystem(
         drift=rho,
         force=jnp.ones_like(rho),
         diffusion=rho,
-        target=f[:, :, None] * f[:, None, :],
-        q_weights=rho / N,
-        r_weights=jnp.full_like(rho, 1 / N),
-        bulk=nothing,
-        bulk_diffusion=nothing,
+        target=target,
+        q_weights=sizes * rho / N,
+        r_weights=sizes / N,
+        bulk=jnp.zeros((), w.dtype),
+        bulk_diffusion=jnp.sum(sizes * rho) / N,
         T=B @ inputs.latent_covariance @ B.T,
         A=networks.A,
     )
-    return system, _start(omega, f, w @ w.T / N, networks.v)
+    return system, ModeState(s, r, start.W, start.v)
+
+
+def _equal_modes(rho: Float[Array, " N"]) -> tuple[Float[Array, "p N"], Float[Array, " p"]]:
+    """Means over modes of the same eigenvalue, and how many each stands for.
+
+    The equations are linear in the modes: those of one eigenvalue obey the equations of their mean.
+    """
+    if not is_concrete(rho):
+        return jnp.eye(rho.size, dtype=rho.dtype), jnp.ones_like(rho)
+    values = np.asarray(rho)
+    new = np.diff(values) > 1e3 * np.finfo(values.dtype).eps * np.max(np.abs(values))
+    group = np.append(0, np.cumsum(new))
+    member = np.arange(group[-1] + 1)[:, None] == group
+    sizes = member.sum(axis=1)
+    return jnp.asarray(member / sizes[:, None], rho.dtype), jnp.asarray(sizes, rho.dtype)
+
+
+def _iid(overlaps: Overlaps) -> tuple[ModeSystem, ModeState]:
+    """All directions are alike: the equations are linear in the modes, and one mode is their mean."""
+    Q, R, T = overlaps.Q, overlaps.R, overlaps.T
+    ones, zero = jnp.ones(1, Q.dtype), jnp.zeros((), Q.dtype)
+    system = ModeSystem(
+        drift=ones,
+        force=ones,
+        diffusion=ones,
+        target=T[None],
+        q_weights=ones,
+        r_weights=ones,
+        bulk=zero,
+        bulk_diffusion=jnp.ones_like(zero),
+        T=T,
+        A=overlaps.A,
+    )
+    return system, ModeState(Q[None], R[None], Q, overlaps.v)
 
 
 def _start(student, teacher, W, v) -> ModeState:

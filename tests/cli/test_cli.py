@@ -53,3 +53,17 @@ def test_folder_that_cannot_be_written(tmp_path, fake_figures):
     result = runner.invoke(_cli.app, ["reproduce", "good", "--out", str(blocked / "sub")])
     assert result.exit_code == 2
     assert "--out" in result.output
+
+
+def test_images_are_checked_before_anything_is_drawn(tmp_path, fake_figures):
+    begin = ["reproduce", "good", "--out", str(tmp_path / "out")]
+    missing = str(tmp_path / "train-images.gz")
+    for options, message in (
+        (["--image-labels", missing], "needs `--images`"),
+        (["--images", missing], "cannot be read as an npz file"),
+        (["--images", missing, "--image-labels", missing], "cannot be read"),
+    ):
+        result = runner.invoke(_cli.app, begin + options)
+        assert result.exit_code == 2
+        assert message in " ".join(result.output.split())
+        assert not (tmp_path / "out").exists()

@@ -122,8 +122,8 @@ def error(unit, C, v, A):
     return 0.5 * sum(u[a] * u[b] * unit.i2(C, a, b) for a in range(n) for b in range(n))
 
 
-def trajectory(unit, Q, R, T, v, A, times, rtol=1e-12, **settings):
-    """Q, R and v at the times, by DOP853."""
+def trajectory(unit, Q, R, T, v, A, times, rtol=1e-12, method="DOP853", **settings):
+    """Q, R and v at the times, by one of scipy's integrators."""
     K, M = R.shape
 
     def unpack(y):
@@ -135,5 +135,5 @@ def trajectory(unit, Q, R, T, v, A, times, rtol=1e-12, **settings):
         return np.concatenate([x.ravel() for x in rates(unit, C, v, A, **settings)])
 
     start = np.concatenate([Q.ravel(), R.ravel(), v])
-    sol = integrate.solve_ivp(slope, (0, times[-1]), start, "DOP853", times, rtol=rtol, atol=1e-14)
+    sol = integrate.solve_ivp(slope, (0, times[-1]), start, method, times, rtol=rtol, atol=1e-14)
     return [unpack(y) for y in sol.y.T]

@@ -1,5 +1,6 @@
 """Finite-size gradient descent against the theory, within standard errors; modes against each other."""
 
+import diffrax
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -116,6 +117,29 @@ def test_infinite_manifold_is_the_mean_over_large_ones():
     error = np.std(errors, ddof=1) / 8**0.5
     assert error < 0.03 * want
     assert abs(np.mean(errors) - want) < 4 * error
+
+
+@pytest.mark.slow
+def test_gradients_through_the_modes():
+    """Final error by the latent dimension's ratio, learning rate and noise, against finite differences."""
+    start = online.Overlaps(0.25 * jnp.eye(1), 0.05 * jnp.eye(1), jnp.eye(1))
+
+    def error(x, adjoint):
+        net = online.TeacherStudent(1, 1, online.Erf(), x[2], x[1])
+        found = online.solve(
+            net, 5.0, start, inputs=online.HiddenManifoldLimit(x[0], modes=12),
+            times=jnp.array([5.0]), rtol=1e-10, adjoint=adjoint, max_steps=512,
+        )  # fmt: skip
+        return found.generalization_error()[0]
+
+    reverse = jax.jit(lambda x: error(x, diffrax.RecursiveCheckpointAdjoint()))
+    point, direction, h = jnp.array([0.4, 0.6, 0.3]), jnp.array([0.5, -0.3, 0.7]), 1e-4
+    difference = (reverse(point + h * direction) - reverse(point - h * direction)) / (2 * h)
+    gradients = jax.jit(jax.vmap(jax.grad(reverse)))(jnp.stack([point, 1.1 * point]))
+    assert abs(gradients[0] @ direction - difference) < 1e-8
+    forward = jax.jit(lambda x: error(x, diffrax.ForwardMode()))
+    tangent = jax.jit(lambda x: jax.jvp(forward, (x,), (direction,))[1])(point)
+    assert abs(tangent - difference) < 1e-8
 
 
 def test_divergence_and_bad_input():

@@ -4,7 +4,9 @@ import diffrax
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
+from scipy import optimize
 
 from jaxsp import RESULTS, SolverError, online
 
@@ -20,7 +22,7 @@ def start(K, M, seed=0, scale=0.5):
 
 def compare(net, unit, Q, R, T, v, A, times, tolerance, **settings):
     state = online.Overlaps(Q, R, T, v, A)
-    found = online.solve(net, times[-1], state)
+    found = online.solve(net, times[-1], state, max_steps=16384)
     for t, (C, v_t) in zip(
         times, reference.trajectory(unit, Q, R, T, v, A, times, **settings), strict=True
     ):
@@ -62,6 +64,54 @@ def test_relu_two_units():
     settings = {"eta": 0.2, "eta_v": 0.2, "sigma": 0.1, "rtol": 1e-10}
     v, A = np.array([0.8, 1.1]), np.ones(2)
     compare(net, reference.ReLU(), Q, R, T, v, A, [2.0, 8.0], 1e-8, **settings)
+
+
+@pytest.mark.slow
+def test_relu_to_eight_digits_at_long_times():
+    """Two units learn one from noisy labels, up to t = 1000, where steps of many orders get long."""
+    net = online.TeacherStudent(2, 1, online.ReLU(), noise=0.8, learning_rate=0.4)
+    Q, R, T = start(2, 1, seed=2)
+    settings = {"eta": 0.4, "eta_v": 0.0, "sigma": 0.8, "rtol": 1e-11, "method": "LSODA"}
+    v, A = np.ones(2), np.ones(1)
+    compare(net, reference.ReLU(), Q, R, T, v, A, [30.0, 1000.0], 1e-8, **settings)
+
+
+def test_best_schedule_of_a_linear_unit():
+    """Optax descends through the equations to the optimum that is known in closed form.
+
+    With de/dt = (eta^2 - 2 eta) e + eta^2 sigma^2 it is eta = e / (e + sigma^2) at each time; a schedule of
+    a few straight pieces comes close, and cannot be better.
+    """
+    sigma2, t_max = 0.25, 6.0
+    start = online.Overlaps(0.5 * jnp.eye(1), 0.1 * jnp.eye(1), jnp.eye(1))
+    knots = jnp.array([0.0, 0.5, 1.0, 2.0, 4.0, 6.0])
+
+    def error(log_rates):
+        schedule = online.PiecewiseLinear(knots, jnp.exp(log_rates))
+        net = online.TeacherStudent(1, 1, online.Linear(), sigma2**0.5, schedule)
+        found = online.solve(
+            net, t_max, start, times=knots[-1:], rtol=1e-7, solver=diffrax.Tsit5(), max_steps=64
+        )
+        return found.generalization_error()[0]
+
+    optimizer = optax.adam(0.1)
+
+    @jax.jit
+    def step(carry, _):
+        x, state = carry
+        value, slope = jax.value_and_grad(error)(x)
+        change, state = optimizer.update(slope, state)
+        return (optax.apply_updates(x, change), state), value
+
+    x = jnp.zeros(knots.size)
+    (x, _), errors = jax.lax.scan(step, (x, optimizer.init(x)), None, length=60)
+    # With the best rate de/dt = -e^2 / (e + sigma^2): log(e / e0) - sigma^2 (1 / e - 1 / e0) = -t.
+    best = optimize.brentq(
+        lambda e: np.log(e / 1.3) - sigma2 * (1 / e - 1 / 1.3) + t_max, 1e-3, 1.3, xtol=1e-14
+    )
+    assert errors[0] > 3 * best / 2
+    assert best / 2 < errors[-1] < 1.002 * best / 2
+    np.testing.assert_allclose(jnp.exp(x[0]), 1.3 / (1.3 + sigma2), atol=0.1)
 
 
 def test_linear_units_in_closed_form():
