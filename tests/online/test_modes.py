@@ -1,5 +1,6 @@
-"""Pairs of students: each half against its own equations, what they share against gradient descent."""
+"""The equations of modes against each other and those of iid inputs; pairs of students, in theory and not."""
 
+import diffrax
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,30 +23,45 @@ def pair():
     return online.solve_pair(NET, 12.0, MANIFOLD, ONE, OTHER, times=TIMES, rtol=1e-10)
 
 
-def test_each_student_learns_as_if_alone(pair):
-    alone = online.solve(NET, 12.0, inputs=MANIFOLD, networks=ONE, times=TIMES).overlaps()
+@pytest.fixture(scope="module")
+def alone():
+    found = online.solve(NET, 12.0, inputs=MANIFOLD, networks=ONE, times=TIMES, rtol=1e-11)
+    return found.overlaps()
+
+
+def test_each_student_learns_as_if_alone(pair, alone):
     K = NET.student_units
     np.testing.assert_allclose(pair.overlaps.Q[:, :K, :K], alone.Q, atol=1e-8)
     np.testing.assert_allclose(pair.overlaps.R[:, :K], alone.R, atol=1e-8)
     np.testing.assert_allclose(pair.overlaps.v[:, :K], alone.v, atol=1e-8)
 
 
-def test_modes_of_the_latent_vector_and_of_the_inputs_agree(pair):
-    """D modes and the weights' second moment, or N modes of the equivalent Gaussian inputs.
+def test_reading_in_between_the_steps(alone):
+    found = online.solve(NET, 12.0, inputs=MANIFOLD, networks=ONE).overlaps(TIMES)
+    np.testing.assert_allclose(found.covariance, alone.covariance, atol=2e-9)
+    np.testing.assert_allclose(found.v, alone.v, atol=2e-9)
 
-    The norms are a quantity of its own in the one, and the mean over the modes in the other.
+
+def test_modes_of_the_latent_vector_and_of_the_inputs_agree(pair):
+    """D modes and the weights' second moment, or the modes of the equivalent Gaussian inputs.
+
+    The norms are a quantity of their own in the one, and the mean over the modes in the other.
     """
     law = online.CovariateInputs(MANIFOLD.covariance, MANIFOLD.cross_covariance)
     other = online.solve_pair(NET, 12.0, law, ONE, OTHER, times=TIMES, rtol=1e-10)
-    np.testing.assert_allclose(pair.overlaps.Q, other.overlaps.Q, atol=1e-8)
+    for name in ("Q", "R", "T", "v"):
+        ours, theirs = (getattr(x.overlaps, name) for x in (pair, other))
+        np.testing.assert_allclose(ours, theirs, atol=1e-8)
     np.testing.assert_allclose(pair.norms, other.norms, atol=1e-8)
     w = jnp.concatenate([ONE.w, OTHER.w])
+    start = online.network_overlaps(law, ONE)
     np.testing.assert_allclose(other.norms[0], w @ w.T / 40, atol=1e-12)
     np.testing.assert_allclose(other.overlaps.Q[0], w @ law.Omega @ w.T / 40, atol=1e-12)
+    np.testing.assert_allclose(other.overlaps.R[0, :2], start.R, atol=1e-12)
 
 
 def test_iid_inputs_are_inputs_of_unit_covariance():
-    """One mode that stands for all, and the closed form of the difference."""
+    """One mode that stands for all, the equations without modes, and the closed form of the difference."""
     iid = online.GaussianInputs(20)
     law = online.CovariateInputs(jnp.eye(20), jnp.eye(20))
     one, other = (online.sample_networks(NET, iid, key=jax.random.key(k)) for k in (0, 1))
@@ -57,6 +73,10 @@ def test_iid_inputs_are_inputs_of_unit_covariance():
     np.testing.assert_allclose(ours.disagreement(), ours.disagreement_on_iid_inputs(), rtol=1e-12)
     start = online.disagreement(NET, one, other, iid)
     np.testing.assert_allclose(ours.disagreement()[0], start, rtol=1e-12)
+    whole = online.solve(NET, 5.0, online.network_overlaps(iid, one)).overlaps(5.0)
+    np.testing.assert_allclose(theirs.overlaps.Q[-1, :2, :2], whole.Q, atol=1e-7)
+    np.testing.assert_allclose(theirs.overlaps.R[-1, :2], whole.R, atol=1e-7)
+    np.testing.assert_allclose(theirs.overlaps.v[-1, :2], whole.v, atol=1e-7)
 
 
 def test_equal_students_that_see_different_samples_part():
@@ -105,6 +125,50 @@ def test_gradient_descent_of_pairs():
         error = values.std(axis=0, ddof=1) / copies**0.5
         difference = np.abs(values.mean(axis=0) - shared)
         np.testing.assert_array_less(difference, 4.5 * error + 5 / 500)
+
+
+def test_infinite_manifold_is_the_mean_over_large_ones():
+    """Errors at D = 100 fluctuate; their mean is the limit's within 4 standard errors."""
+    net = online.TeacherStudent(1, 1, online.Erf(), 0.1, 0.4)
+    # As many modes as the finite ones have: one compiled program.
+    limit = online.HiddenManifoldLimit(0.4, modes=100)
+    settings = {"rtol": 1e-6, "times": np.array([10.0])}
+    errors = []
+    for seed in range(8):
+        a, b = jax.random.split(jax.random.key(seed))
+        law = online.HiddenManifoldInputs(250, 100, jnp.sign, key=a)
+        start = online.sample_networks(net, law, key=b, scale=0.5)
+        start = online.Networks(start.w, start.v, start.B * 10 / jnp.linalg.norm(start.B), start.A)
+        found = online.solve(net, 10.0, inputs=law, networks=start, **settings)
+        errors.append(float(found.generalization_error()[0]))
+    whole = online.Overlaps(0.25 * jnp.eye(1), jnp.zeros((1, 1)), jnp.eye(1))
+    want = online.solve(net, 10.0, whole, inputs=limit, **settings).generalization_error()[0]
+    error = np.std(errors, ddof=1) / 8**0.5
+    assert error < 0.03 * want
+    assert abs(np.mean(errors) - want) < 4 * error
+
+
+@pytest.mark.slow
+def test_gradients_through_the_modes():
+    """Final error by the latent dimension's ratio, learning rate and noise, against finite differences."""
+    start = online.Overlaps(0.25 * jnp.eye(1), 0.05 * jnp.eye(1), jnp.eye(1))
+
+    def error(x, adjoint):
+        net = online.TeacherStudent(1, 1, online.Erf(), x[2], x[1])
+        found = online.solve(
+            net, 5.0, start, inputs=online.HiddenManifoldLimit(x[0], modes=12),
+            times=jnp.array([5.0]), rtol=1e-10, adjoint=adjoint, max_steps=512,
+        )  # fmt: skip
+        return found.generalization_error()[0]
+
+    reverse = jax.jit(lambda x: error(x, diffrax.RecursiveCheckpointAdjoint()))
+    point, direction, h = jnp.array([0.4, 0.6, 0.3]), jnp.array([0.5, -0.3, 0.7]), 1e-4
+    difference = (reverse(point + h * direction) - reverse(point - h * direction)) / (2 * h)
+    gradients = jax.jit(jax.vmap(jax.grad(reverse)))(jnp.stack([point, 1.1 * point]))
+    assert abs(gradients[0] @ direction - difference) < 1e-8
+    forward = jax.jit(lambda x: error(x, diffrax.ForwardMode()))
+    tangent = jax.jit(lambda x: jax.jvp(forward, (x,), (direction,))[1])(point)
+    assert abs(tangent - difference) < 1e-8
 
 
 def test_bad_input():
