@@ -1,10 +1,11 @@
 """The long-time solver: cost against time and against tolerance, for the pure 3-spin at T = 0.
 
-Each run is a process of its own, compilation included in its wall time, and its largest memory is the
-process's. From t = 1e3 on the energy's distance to its threshold is fitted over the last two decades.
+Each run is a process of its own, compilation included in its first wall time, and its largest memory is
+the process's. From t = 1e3 on the energy's distance to its threshold is fitted over the last two decades.
 
-    python benchmarks/dmft_long.py            # the table, about a quarter of an hour
-    python benchmarks/dmft_long.py 1e6 1e-6 14   # one run: t_max, tolerance, nodes in each panel
+    python benchmarks/dmft_long.py            # the table and its picture, about a quarter of an hour
+    python benchmarks/dmft_long.py draw       # the picture of what was recorded
+    python benchmarks/dmft_long.py 1e8 1e-6 run.npz   # one run: t_max, tolerance, checkpoint
 """
 
 import json
@@ -19,26 +20,28 @@ sys.path.insert(0, os.path.dirname(__file__))
 import _measure
 import jax
 import numpy as np
+from matplotlib.figure import Figure
 
 from jaxsp import dmft, spiked
 from jaxsp.numerics import RESULTS
 
 jax.config.update("jax_enable_x64", True)
 
-RUNS = [(10.0, 1e-6, 10), (1e3, 1e-6, 10), (1e6, 1e-6, 16)]
-TOLERANCES = [(1e3, 1e-4, 10), (1e3, 1e-5, 10), (1e3, 1e-7, 10)]
+TIMES = [(t, 1e-6) for t in (1e1, 1e2, 1e3, 1e4, 1e5, 1e6)]
+TOLERANCES = [(1e3, rtol) for rtol in (1e-4, 1e-5, 1e-7, 1e-8)]
 
 
-def run(t_max: float, rtol: float, nodes: int, checkpoint: str | None = None) -> dict:
+def run(t_max: float, rtol: float, checkpoint: str | None = None) -> dict:
     """One run's costs and its certificate."""
     problem = dmft.SphericalDynamics(spiked.pure_p_spin(3), temperature=0.0)
-    solver = dmft.RatioGrid(rtol=rtol, nodes=nodes)
-    seconds = []
+    solver = dmft.RatioGrid(rtol=rtol)
+    seconds, work = [], []
     for _ in range(2 if checkpoint is None and t_max <= 1e3 else 1):
-        begin = time.perf_counter()
+        begin, used = time.perf_counter(), time.process_time()
         found = dmft.solve(problem, t_max, solver=solver, throw=False, checkpoint=checkpoint)
         jax.block_until_ready(found.error_estimate)
         seconds.append(time.perf_counter() - begin)
+        work.append(time.process_time() - used)
     threshold = -np.sqrt(4 / 3)
     energy = float(found.energy(t_max))
     numbers = {
@@ -46,6 +49,7 @@ def run(t_max: float, rtol: float, nodes: int, checkpoint: str | None = None) ->
         "tolerance": rtol,
         "seconds with compilation": seconds[0],
         "seconds": seconds[-1],
+        "processor seconds": work[-1],
         "memory in GB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
         "result": "successful" if found.result == RESULTS.successful else "failed",
         "error estimate": float(found.error_estimate),
@@ -63,18 +67,52 @@ def run(t_max: float, rtol: float, nodes: int, checkpoint: str | None = None) ->
     return numbers
 
 
+def draw(rows: list[dict]) -> None:
+    """Cost against time at one tolerance, and against tolerance at one time."""
+    picture = Figure(figsize=(9.5, 4.0), layout="constrained")
+    left, right = picture.subplots(1, 2)
+    by_time = sorted((row for row in rows if row["tolerance"] == 1e-6), key=lambda r: r["t_max"])
+    by_tolerance = sorted((r for r in rows if r["t_max"] == 1e3), key=lambda r: r["tolerance"])
+    t = [row["t_max"] for row in by_time]
+    left.plot(t, [row["processor seconds"] for row in by_time], "o-", label="processor seconds")
+    left.plot(t, [row["steps"] for row in by_time], "s--", label="steps")
+    left.plot(t, [row["nodes"] for row in by_time], "^:", label="nodes of a row")
+    left.set(xscale="log", yscale="log", xlabel="last time", title="tolerance 1e-6")
+    asked = [row["tolerance"] for row in by_tolerance]
+    best = by_tolerance[0]["energy"]
+    errors = [abs(row["energy"] - best) for row in by_tolerance[1:]]
+    right.plot(asked, [row["processor seconds"] for row in by_tolerance], "o-", color="C0")
+    right.set(xscale="log", xlabel="tolerance", ylabel="processor seconds", ylim=(0, None))
+    other = right.twinx()
+    other.plot(asked, [row["error estimate"] for row in by_tolerance], "s--", color="C1",
+               label="error estimate (of the coarser solution)")  # fmt: skip
+    other.plot(asked[1:], errors, "^:", color="C2", label="error of the energy at the end")
+    other.plot(asked, asked, color="0.7", linewidth=0.8)
+    other.set(yscale="log", ylabel="errors")
+    right.set_title("to t = 1000")
+    left.legend(frameon=False)
+    other.legend(frameon=False, fontsize=8)
+    picture.suptitle("RatioGrid on the spherical 3-spin glass, T = 0")
+    picture.savefig(_measure.RESULTS / "dmft_long.png", dpi=110)
+
+
 def main():
-    if len(sys.argv) > 1:
-        t_max, rtol, nodes = float(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])
-        print(json.dumps(run(t_max, rtol, nodes, *sys.argv[4:5])))
+    arguments = sys.argv[1:]
+    if arguments == ["draw"]:
+        recorded = json.loads((_measure.RESULTS / "dmft_long.json").read_text())
+        draw(recorded["numbers"]["runs"])
+        return
+    if arguments:
+        print(json.dumps(run(float(arguments[0]), float(arguments[1]), *arguments[2:3])))
         return
     rows = []
-    for row in RUNS + TOLERANCES:
-        arguments = [sys.executable, __file__, *map(str, row)]
-        lines = subprocess.run(arguments, check=True, capture_output=True, text=True).stdout
+    for row in TIMES + TOLERANCES:
+        command = [sys.executable, __file__, *map(str, row)]
+        lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         rows.append(json.loads(lines.strip().splitlines()[-1]))
         print(rows[-1], flush=True)
     _measure.record("dmft_long", {"runs": rows})
+    draw(rows)
 
 
 if __name__ == "__main__":

@@ -115,7 +115,7 @@ def _fingerprint(problem: SphericalDynamics, solver: eqx.Module, t_max) -> str:
         start,
         t_max,
     )
-    digest = hashlib.sha256(repr((1, problem.covariance.degrees, solver)).encode())
+    digest = hashlib.sha256(repr((2, problem.covariance.degrees, solver)).encode())
     for value in numbers:
         array = np.asarray(value)
         digest.update(str(array.dtype).encode() + array.tobytes())

@@ -40,10 +40,14 @@ class Mesh(eqx.Module):
     r"""Panels, nodes, and the points at which integrals over the past are summed.
 
     With $\phi = s/t$, the integral over $\phi < \theta_j$ is summed over the nodes of the row at
-    $\theta_j t$, $\phi = \theta_j \theta_k$ (`product`); above, a boundary between panels near
-    $\sqrt{\theta_j}$ separates nodes of the current row, $\phi = \theta_k$, from those of the rows' ratios
-    $\psi = \theta_j / \phi = \theta_k$, both with the ratio of two nodes (`quotient`). The panel in which
-    $\psi$ begins is entered in its middle: there are points of its own (`partial`).
+    $\theta_j t$, $\phi = \theta_j \theta_k$ (`product`); above, $\sqrt{\theta_j}$ separates nodes of the
+    current row, $\phi = \theta_k$, from those of the rows' ratios $\psi = \theta_j / \phi = \theta_k$, both
+    with the ratio of two nodes (`quotient`). The panel of $\sqrt{\theta_j}$ is entered in its middle: there
+    are points of its own (`partial`), again the same for $\phi$ and for $\psi$.
+
+    So the two halves mirror each other point by point. What in the layer of lags of order one is odd under
+    exchange of $\phi$ and $\psi$ cancels to rounding whatever the row is, as it must: times the square of
+    the age, what is left of it makes small scales grow.
     """
 
     theta: Float[Array | np.ndarray, " n"]
@@ -52,12 +56,14 @@ class Mesh(eqx.Module):
     product: Stencil
     quotient: Stencil
     quotient_in_time: Stencil
-    partial_ratio: Stencil
-    partial_current: Stencil
+    partial: Stencil
+    partial_quotient: Stencil
     partial_in_time: Stencil
+    partial_quotient_in_time: Stencil
     upper_weights: Float[Array | np.ndarray, "n n"]
     middle_weights: Float[Array | np.ndarray, "n n"]
-    partial_weights: Float[Array | np.ndarray, "n nodes"]
+    upper_partial_weights: Float[Array | np.ndarray, "n nodes"]
+    middle_partial_weights: Float[Array | np.ndarray, "n nodes"]
     nodes: int = eqx.field(static=True)
 
 
@@ -118,11 +124,9 @@ def ratio_mesh(halvings: int, nodes: int, dtype: str) -> Mesh:
     below = theta[:, None] < theta
     quotient = np.where(below, theta[:, None] / theta, 0.5)
     quotient_eta = np.where(below, (eta[:, None] - eta) / theta, 0.5)
-    split = _splits(panels)
-    split_theta, split_eta = panels.theta_edges[split], panels.eta_edges[split]
-    # The ratios psi from theta / split on; one panel of them is entered in its middle.
-    first = theta / split_theta
-    first_eta = np.where(split_eta == 0, eta, (eta - split_eta) / split_theta)
+    # One panel is entered in its middle, at the root.
+    first = np.sqrt(theta)
+    first_eta = eta / (1 + first)
     entered, _ = panels.place(first, first_eta)
     upper = (entered >= panels.half)[:, None]
     psi = first[:, None] + (panels.theta_edges[entered + 1] - first)[:, None] * panels.x
@@ -135,7 +139,8 @@ def ratio_mesh(halvings: int, nodes: int, dtype: str) -> Mesh:
     )
     phi, phi_eta = theta[:, None] / psi, (eta[:, None] - psi_eta) / psi
     panel = np.arange(theta.size) // nodes
-    middle = panel > entered[:, None]
+    whole = panel > entered[:, None]
+    partial_weights = width[:, None] * panels.w
     mesh = Mesh(
         theta=theta,
         eta=eta,
@@ -143,12 +148,14 @@ def ratio_mesh(halvings: int, nodes: int, dtype: str) -> Mesh:
         product=product,
         quotient=panels.stencil(quotient, quotient_eta),
         quotient_in_time=panels.stencil(quotient, quotient_eta, with_end=False),
-        partial_ratio=panels.stencil(psi, psi_eta),
-        partial_current=panels.stencil(phi, phi_eta),
-        partial_in_time=panels.stencil(phi, phi_eta, with_end=False),
-        upper_weights=np.where(panel >= split[:, None], panels.weights, 0.0),
-        middle_weights=np.where(middle, panels.weights * theta[:, None] / theta**2, 0.0),
-        partial_weights=width[:, None] * panels.w * theta[:, None] / psi**2,
+        partial=panels.stencil(psi, psi_eta),
+        partial_quotient=panels.stencil(phi, phi_eta),
+        partial_in_time=panels.stencil(psi, psi_eta, with_end=False),
+        partial_quotient_in_time=panels.stencil(phi, phi_eta, with_end=False),
+        upper_weights=np.where(whole, panels.weights, 0.0),
+        middle_weights=np.where(whole, panels.weights * theta[:, None] / theta**2, 0.0),
+        upper_partial_weights=partial_weights,
+        middle_partial_weights=partial_weights * theta[:, None] / psi**2,
         nodes=nodes,
     )
 
@@ -157,15 +164,3 @@ def ratio_mesh(halvings: int, nodes: int, dtype: str) -> Mesh:
         return leaf.astype(kind)
 
     return jax.tree.map(convert, mesh)
-
-
-def _splits(panels: Panels) -> np.ndarray:
-    r"""For each node the boundary above it that is closest to $\sqrt\theta$ in $\log(\theta / \eta)$."""
-    root = np.sqrt(panels.theta)
-    wanted = np.log(root) - np.log(panels.eta / (1 + root))
-    inner = slice(1, -1)
-    places = np.log(panels.theta_edges[inner]) - np.log(panels.eta_edges[inner])
-    # The diagonal itself stands one halving beyond the last boundary.
-    places = np.append(places, places[-1] + np.log(2.0))
-    allowed = panels.eta_edges[1:] < panels.eta[:, None]
-    return 1 + np.argmin(np.where(allowed, np.abs(places - wanted[:, None]), np.inf), axis=1)

@@ -45,7 +45,7 @@ class Landscape(eqx.Module):
 class Memory(eqx.Module):
     r"""The rows at the times $\theta_j t$ without the current row's own part, and the weight of that part.
 
-    `upper`, `middle` and `partial` are these rows where the mesh reads them above the ray.
+    `upper`, `middle` and their `_partial` are these rows where the mesh reads them above the ray.
     """
 
     correlation: Float[Array, "n n"]
@@ -55,8 +55,10 @@ class Memory(eqx.Module):
     upper: tuple[Array, Array]
     middle: tuple[Array, Array]
     middle_weight: Float[Array, "n n"]
-    partial: tuple[Array, Array]
-    partial_weight: Float[Array, "n nodes"]
+    upper_partial: tuple[Array, Array]
+    upper_partial_weight: Float[Array, "n nodes"]
+    middle_partial: tuple[Array, Array]
+    middle_partial_weight: Float[Array, "n nodes"]
 
 
 def remember(mesh: Mesh, correlation: Array, response: Array, overlap: Array, weight) -> Memory:
@@ -74,14 +76,13 @@ def remember(mesh: Mesh, correlation: Array, response: Array, overlap: Array, we
         read = rows.reshape(-1, nodes, n).transpose(2, 0, 1)[columns[None, :], q.panel]
         return jnp.sum(read * q.weights, -1)
 
-    at, ratio = mesh.partial_in_time, mesh.partial_ratio
-    partial_weight = at(weight, 0.0)
-
-    def partial(rows):
+    def partial(rows, at, ratio, weight):
         read = rows.reshape(n // nodes, nodes, n // nodes, nodes)[at.panel, :, ratio.panel]
         value = jnp.einsum("jqab,jqa,jqb->jq", read, at.weights, ratio.weights)
-        return value + ratio.end * (1 - partial_weight)
+        return value + ratio.end * (1 - weight)
 
+    upper_at, middle_at = mesh.partial_in_time, mesh.partial_quotient_in_time
+    upper_weight, middle_weight = upper_at(weight, 0.0), middle_at(weight, 0.0)
     both = (correlation, response)
     return Memory(
         correlation=correlation,
@@ -91,8 +92,12 @@ def remember(mesh: Mesh, correlation: Array, response: Array, overlap: Array, we
         upper=(upper(correlation), upper(response)),
         middle=(middle(correlation), middle(response)),
         middle_weight=mesh.quotient_in_time(weight, 0.0),
-        partial=(partial(both[0]), partial(both[1])),
-        partial_weight=partial_weight,
+        upper_partial=_both(
+            lambda x: partial(x, upper_at, mesh.partial_quotient, upper_weight), both
+        ),
+        upper_partial_weight=upper_weight,
+        middle_partial=_both(lambda x: partial(x, middle_at, mesh.partial, middle_weight), both),
+        middle_partial_weight=middle_weight,
     )
 
 
@@ -114,14 +119,16 @@ class Fields(eqx.Module):
     then_upper: tuple[Array, Array]
     now_middle: tuple[Array, Array]
     then_middle: tuple[Array, Array]
-    now_partial: tuple[Array, Array]
-    then_partial: tuple[Array, Array]
+    now_upper_partial: tuple[Array, Array]
+    then_upper_partial: tuple[Array, Array]
+    now_middle_partial: tuple[Array, Array]
+    then_middle_partial: tuple[Array, Array]
 
 
 def _fields(land: Landscape, mesh: Mesh, memory: Memory, row: Row) -> Fields:
     pair, n, w = (row.correlation, row.response), mesh.theta.size, memory.weight
     quotients = _both(mesh.quotient, pair)
-    partial_ratio = _both(mesh.partial_ratio, pair)
+    partial, partial_quotients = _both(mesh.partial, pair), _both(mesh.partial_quotient, pair)
     earlier = (memory.correlation, memory.response)
     force, stiffness = _sums(land, mesh, row)
     return Fields(
@@ -136,9 +143,15 @@ def _fields(land: Landscape, mesh: Mesh, memory: Memory, row: Row) -> Fields:
         then_upper=_both(lambda h, y: h + w * y, memory.upper, quotients),
         now_middle=quotients,
         then_middle=_both(lambda h, y: h + memory.middle_weight * y, memory.middle, pair),
-        now_partial=_both(mesh.partial_current, pair),
-        then_partial=_both(
-            lambda h, y: h + memory.partial_weight * y, memory.partial, partial_ratio
+        now_upper_partial=partial,
+        then_upper_partial=_both(
+            lambda h, y: h + memory.upper_partial_weight * y,
+            memory.upper_partial,
+            partial_quotients,
+        ),
+        now_middle_partial=partial_quotients,
+        then_middle_partial=_both(
+            lambda h, y: h + memory.middle_partial_weight * y, memory.middle_partial, partial
         ),
     )
 
@@ -174,7 +187,8 @@ def _on_rays(land: Landscape, mesh: Mesh, t: Scalar, f: Fields) -> tuple[Array, 
     for now, then, weights in (
         (f.now_upper, f.then_upper, mesh.upper_weights),
         (f.now_middle, f.then_middle, mesh.middle_weights),
-        (f.now_partial, f.then_partial, mesh.partial_weights),
+        (f.now_upper_partial, f.then_upper_partial, mesh.upper_partial_weights),
+        (f.now_middle_partial, f.then_middle_partial, mesh.middle_partial_weights),
     ):
         (now_c, now_r), (then_c, then_r) = now, then
         now_2, then_2 = Q.derivative(now_c, 2), Q.derivative(then_c, 2)
@@ -234,9 +248,11 @@ def jacobian(land: Landscape, mesh: Mesh, t: Scalar, memory: Memory, row: Row) -
         total = spread(total, g.now_lower[which], mesh.product)
         quotients = g.now_middle[which] + g.then_upper[which] * memory.weight
         total = spread(total, quotients, mesh.quotient)
-        total = spread(total, g.now_partial[which], mesh.partial_current)
-        partial = g.then_partial[which] * memory.partial_weight
-        total = spread(total, partial, mesh.partial_ratio).reshape(n, n)
+        partial = g.then_middle_partial[which] * memory.middle_partial_weight
+        total = spread(total, g.now_upper_partial[which] + partial, mesh.partial)
+        partial = g.then_upper_partial[which] * memory.upper_partial_weight
+        total = spread(total, g.now_middle_partial[which] + partial, mesh.partial_quotient)
+        total = total.reshape(n, n)
         total = total + g.then_lower[which] * memory.weight[:, None] + g.now_upper[which]
         total = total + g.then_middle[which] * memory.middle_weight + jnp.diag(g.own[which])
         force, stiffness = ((x.correlation, x.response)[which] for x in (by_force, by_stiffness))

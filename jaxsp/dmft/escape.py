@@ -102,7 +102,9 @@ def linear_response(
             "Argument `problem` must start from infinite temperature: from equilibrium at "
             f"`initial_temperature` {problem.initial_temperature} the overlap is 1."
         )
-    _, dtype = prepared(problem)
+    known, dtype = prepared(problem)
+    if isinstance(solver, RatioGrid):
+        solver = solver.with_panels(known, jnp.asarray(t_max, dtype))
 
     def solved(overlap):
         start = eqx.tree_at(

@@ -1,5 +1,6 @@
 r"""The long-time solver: a grid of ratios $t'/t$, and implicit steps that grow with the time."""
 
+import dataclasses
 import math
 import os
 from collections.abc import Callable
@@ -57,7 +58,7 @@ class RatioGrid(eqx.Module):
     Attributes:
         rtol: what error is asked for, in units of $C(t,t) = 1$; each step is allowed a quarter of it.
         panels: halvings of the ratio towards either end; None: as many as `t_max` needs.
-        nodes: Gauss points in each panel; None: 10, and from 2^14 and 2^17 units of time on 14 and 16, as
+        nodes: Gauss points in each panel; None: 10, and from 2^17 and 2^24 units of time on 12 and 14, as
             what is left of the rates after their terms cancel is the smaller the older the system.
         order: of the rule, 2 to 5.
         max_steps: room for rows.
@@ -120,11 +121,15 @@ class RatioGrid(eqx.Module):
         solution = _solution(self, halvings, t_max, ends)
         return _trimmed(solution) if is_concrete(solution) else solution
 
+    def with_panels(self, problem: SphericalDynamics, t_max: Scalar) -> "RatioGrid":
+        """This solver with its number of panels said, as it must be where the problem is traced."""
+        return dataclasses.replace(self, panels=self._halvings(problem, t_max))
+
     def lanes(self, halvings: int) -> list[tuple[float, int]]:
         """Tolerance and nodes of the solution, and of the second one that tells its error."""
         nodes = self.nodes
         if nodes is None:
-            nodes = 10 if halvings <= 14 else 14 if halvings <= 17 else 16
+            nodes = 10 if halvings <= 17 else 12 if halvings <= 24 else 14
         coarser = (min(_COARSER * self.rtol, 0.1), max(nodes - _FEWER_NODES, 4))
         return [(self.rtol, nodes), coarser][: 2 if self.estimate_error else 1]
 
@@ -219,8 +224,8 @@ def _solution(solver: RatioGrid, halvings: int, t_max: Scalar, ends: list[March]
     if len(tables) > 1:
         error = disagreement(tables[0], tables[1], t_max)
         poor = ~(error <= _WORST * solver.rtol)
-        inaccurate = RESULTS.where(poor, RESULTS.inaccurate, RESULTS.successful)
-        result = first_failure(result, ends[1].result, inaccurate)
+        coarse = RESULTS.where(poor, RESULTS.coarse_grid, RESULTS.successful)
+        result = first_failure(result, ends[1].result, coarse)
     return Solution(
         t_max=t_max,
         table=tables[0],

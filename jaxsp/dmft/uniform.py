@@ -16,6 +16,8 @@ from .problem import SphericalDynamics
 from .solution import Solution
 
 _STEPS_PER_UNIT = 12
+# Two grids that differ by so much in a correlation resolve nothing.
+_WORST = 0.1
 
 
 class UniformGrid(eqx.Module):
@@ -82,10 +84,9 @@ class UniformGrid(eqx.Module):
         gaps = jax.tree.map(lambda a, b: jnp.max(jnp.abs(a - b)), best, second)
         error = functools.reduce(jnp.maximum, jax.tree.leaves(gaps))
         defect = functools.reduce(jnp.maximum, defects)
-        dtype = t_max.dtype
-        solved = defect <= 8 * jnp.finfo(dtype).eps
-        result = RESULTS.where(solved, RESULTS.successful, RESULTS.max_steps_reached)
-        result = RESULTS.where(jnp.isfinite(error), result, RESULTS.nonfinite)
+        solved = defect <= 8 * jnp.finfo(t_max.dtype).eps
+        fine = solved & jnp.isfinite(error) & (gaps.correlation < _WORST)
+        result = RESULTS.where(fine, RESULTS.successful, RESULTS.coarse_grid)
         return Solution(
             t_max=t_max,
             table=best,

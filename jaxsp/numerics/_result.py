@@ -24,6 +24,10 @@ class RESULTS(eqx.Enumeration):
     inaccurate = (
         "the estimated quadrature error is larger than what was asked: raise the order of the rule"
     )
+    coarse_grid = (
+        "the grid is too coarse: raise its number of points (`steps` of a uniform one, `panels` or `nodes` "
+        "of one of ratios), or what iterations a row may take"
+    )
     step_underflow = "the step became too small: raise the tolerance, or resolve the rest better"
     out_of_bounds = (
         "the solution left the bounds that it must obey: from there on it is not to be trusted"

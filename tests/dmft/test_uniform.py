@@ -229,5 +229,5 @@ def test_bad_input_and_failure_are_said():
         dmft.solve(problem, -1.0)
     with pytest.raises(ValueError, match="`t`.*at most|`t`.*in"):
         dmft.solve(problem, 1.0, solver=SMALL).overlap(2.0)
-    with pytest.raises(SolverError, match="maximum number of steps"):
+    with pytest.raises(SolverError, match="too coarse: raise its number of points .`steps`"):
         dmft.solve(problem, 1.0, solver=dmft.UniformGrid(steps=24, max_iterations=2))
