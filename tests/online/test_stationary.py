@@ -7,6 +7,9 @@ import pytest
 
 from jaxsp import SolverError, online
 
+# As many times wherever a trajectory is saved: one compiled program.
+POINTS = 5001
+
 
 def test_plateau_is_where_different_students_of_equal_overlaps_stay():
     """The dynamics from such a start at a finite learning rate; equal students would end elsewhere."""
@@ -15,13 +18,13 @@ def test_plateau_is_where_different_students_of_equal_overlaps_stay():
     start = online.Overlaps(0.2 * jnp.eye(2), jnp.full((2, 2), 1e-2), jnp.eye(2))
     # Long enough for its slowest symmetric mode, before rounding has grown.
     t = 300.0
-    end = online.solve(net, t, start, rtol=1e-11, times=jnp.array([t])).overlaps()
-    np.testing.assert_allclose(end.Q[0], state.overlaps.Q, atol=3e-3)
-    np.testing.assert_allclose(end.R[0], state.overlaps.R, atol=3e-3)
-    assert end.Q[0, 0, 0] - end.Q[0, 0, 1] > 0.1
+    end = online.solve(net, t, start, rtol=1e-11, times=np.linspace(0.0, t, POINTS)).overlaps()
+    np.testing.assert_allclose(end.Q[-1], state.overlaps.Q, atol=3e-3)
+    np.testing.assert_allclose(end.R[-1], state.overlaps.R, atol=3e-3)
+    assert end.Q[-1, 0, 0] - end.Q[-1, 0, 1] > 0.1
 
 
-@pytest.mark.parametrize("K", [2, 4])
+@pytest.mark.parametrize("K", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_plateau_of_erf_units_at_small_learning_rate(K):
     """Saad and Solla 1995: overlaps and height, up to O(eta)."""
     net = online.TeacherStudent(K, K, online.Erf(), learning_rate=1e-7)
@@ -42,7 +45,7 @@ def test_escape_rate_and_logarithmic_escape_time():
     for asymmetry in (1e-3, 1e-4, 1e-5):
         push = asymmetry * jnp.array([[1.0, -1.0], [-1.0, 1.0]])
         start = online.Overlaps(state.overlaps.Q, state.overlaps.R + push, state.overlaps.T)
-        t = np.linspace(0.0, 500.0, 5001)
+        t = np.linspace(0.0, 500.0, POINTS)
         found = online.solve(net, 500.0, start, times=t)
         R = found.overlaps().R
         times.append(np.interp(0.05, R[:, 0, 0] - R[:, 0, 1], t))
@@ -54,7 +57,7 @@ def test_escape_rate_and_logarithmic_escape_time():
     )
 
 
-@pytest.mark.parametrize(("M", "L"), [(1, 0), (2, 0), (2, 1)])
+@pytest.mark.parametrize(("M", "L"), [(1, 0), (2, 1)])
 def test_final_error_is_linear_in_noise_and_learning_rate(M, L):
     r"""arXiv 1906.08632: $\epsilon_g^* = \sigma^2 \eta (L + M / \sqrt 3) / 2 \pi + O(\eta^2)$."""
     sigma, K = 0.1, M + L
