@@ -21,13 +21,22 @@ def covariance(n, scale=1.0):
     return scale * W @ W.T / (2 * n)
 
 
+def averages(unit, u=None):
+    """All of them of a covariance, as one program: one by one they take much longer to compile."""
+
+    def of(C):
+        pairs = unit.products(C), unit.slopes(C, K), unit.curvatures(C, K)
+        return pairs if u is None else (*pairs, unit.error_slopes(C, u, K))
+
+    return jax.jit(of)
+
+
 @pytest.mark.parametrize("unit", [online.Erf(), online.Linear()])
 def test_pairs_agree_with_quadrature(unit):
     C = jnp.asarray(covariance(5))
     other = online.Custom(unit.__call__)
-    np.testing.assert_allclose(unit.products(C), other.products(C), atol=1e-11)
-    np.testing.assert_allclose(unit.slopes(C, K), other.slopes(C, K), atol=1e-11)
-    np.testing.assert_allclose(unit.curvatures(C, K), other.curvatures(C, K), atol=1e-11)
+    for ours, theirs in zip(averages(unit)(C), averages(other)(C), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-11)
 
 
 def test_error_slopes_of_erf_against_a_product_rule_over_all_fields():
@@ -35,9 +44,8 @@ def test_error_slopes_of_erf_against_a_product_rule_over_all_fields():
     C = jnp.asarray(covariance(4, 0.1))
     u = jnp.asarray(U[:4])
     other = online.Custom(online.Erf().__call__)
-    np.testing.assert_allclose(
-        online.Erf().error_slopes(C, u, K), other.error_slopes(C, u, K), rtol=1e-9
-    )
+    ours, theirs = (averages(unit, u)(C)[-1] for unit in (online.Erf(), other))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-9)
 
 
 @pytest.mark.parametrize("unit", ["Erf", "ReLU"])
@@ -45,16 +53,15 @@ def test_all_averages_against_the_reference(unit):
     C, n = covariance(5), 5
     theirs, ours = getattr(reference, unit)(), getattr(online, unit)()
     Cj, u = jnp.asarray(C), jnp.asarray(U)
+    products, J, H, X = (np.asarray(x) for x in averages(ours, u)(Cj))
     i2 = [[theirs.i2(C, a, b) for b in range(n)] for a in range(n)]
-    np.testing.assert_allclose(ours.products(Cj), i2, atol=1e-14)
-    H, J = ours.curvatures(Cj, K), ours.slopes(Cj, K)
+    np.testing.assert_allclose(products, i2, atol=1e-14)
     for i in range(K):
         for b in range(n):
             assert abs(J[i, b] - theirs.j2(C, i, b)) < 1e-13
             for c in range(n):
                 stein = H[i, c] * C[i, b] + J[i, c] * C[b, c]
                 assert abs(stein - theirs.i3(C, i, b, c)) < 1e-13
-    X = ours.error_slopes(Cj, u, K)
     pairs = list(itertools.combinations_with_replacement(range(n), 2))
     for i, k in itertools.combinations_with_replacement(range(K), 2):
         want = sum((1 + (a != b)) * U[a] * U[b] * theirs.i4(C, i, k, a, b) for a, b in pairs)

@@ -208,7 +208,10 @@ def test_activations_may_differ():
         teacher_activation=online.Custom(lambda x: jax.scipy.special.erf(x / np.sqrt(2.0))),
     )  # fmt: skip
     state = online.Overlaps(0.3 * jnp.eye(1), 0.1 * jnp.eye(1), jnp.eye(1))
-    ours, theirs = (online.overlap_rates(n, state, jnp.asarray(0.0)) for n in (net, other))
+    rates = jax.jit(
+        lambda state: [online.overlap_rates(n, state, 0.0 * state.v[0]) for n in (net, other)]
+    )
+    ours, theirs = rates(state)
     np.testing.assert_allclose(ours.R, theirs.R, atol=1e-12)
     np.testing.assert_allclose(ours.Q, theirs.Q, atol=1e-8)
 
