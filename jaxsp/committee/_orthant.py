@@ -19,7 +19,8 @@ import scipy.special
 from jaxtyping import Array, Float
 
 from .._types import Scalar
-from ..numerics import log_ndtr, log_ndtr_difference, log_normal_density, log_sum_exp, varying_like
+from ..numerics import log_normal_density, log_sum_exp, varying_like
+from ..numerics._special import log_short_interval, tail_ratio
 
 # The slow factor is smooth but within this distance of its middle.
 _BULK = 2.0
@@ -44,10 +45,17 @@ def log_quadrants(a: Scalar, b: Scalar, kappa: Scalar) -> Float[Array, " 4"]:
     squares = jnp.stack([(a + b) ** 2 / 8, (a - b) ** 2 / 8])
     same, different = _log_integral(squares, squares[::-1], jnp.stack([kappa, 1 / kappa]))
     integral = jnp.stack([same, different, different, same])
-    low, high = -second * b, first * a
-    wide = high > low
-    strip = log_ndtr_difference(jnp.where(wide, low, -1.0), jnp.where(wide, high, 1.0))
-    return log_sum_exp((jnp.where(wide, strip, -jnp.inf), integral))
+    # Without fluctuations across the line that the law lives on at rho = -1 there is the quadrant of
+    # both means, and its neighbour across the mean that is closer to zero.
+    small, large = jnp.minimum(jnp.abs(a), jnp.abs(b)), jnp.maximum(jnp.abs(a), jnp.abs(b))
+    within = 0.5 * jnp.sum(jax.lax.erf(jnp.stack([small, large]) / math.sqrt(2)))
+    between = _log_tail_interval(small, large)
+    agree_first, agree_second = first * a > 0, second * b > 0
+    first_smaller = jnp.abs(a) <= jnp.abs(b)
+    neighbour = jnp.where(first_smaller, agree_second & ~agree_first, agree_first & ~agree_second)
+    strip = jnp.where(agree_first & agree_second, jnp.log(within), -jnp.inf)
+    strip = jnp.where(neighbour, between, strip)
+    return log_sum_exp((strip, integral))
 
 
 @log_quadrants.defjvp
@@ -59,15 +67,45 @@ def _(primals, tangents):
     # The conditional means of each entry given that the other vanishes.
     of_b = 0.5 * ((a + b) / kappa - kappa * (a - b))
     of_a = 0.5 * ((a + b) / kappa + kappa * (a - b))
-    beyond = log_ndtr(jnp.stack([of_b, -of_b, of_a, -of_a]))
+    beyond = _log_sides(jnp.stack([of_b, of_a]))
     centres = jnp.stack([a, b])
     density = log_normal_density(centres, jnp.ones_like(centres))
     exponent = (a + b) ** 2 / 8 * (1 + 1 / kappa**2) + (a - b) ** 2 / 8 * (1 + kappa**2)
     corner = -exponent - jnp.log(math.pi * (1 + kappa**2))
-    slope_a = first * jnp.exp(density[0] + beyond[jnp.asarray([0, 1, 0, 1])] - values)
-    slope_b = second * jnp.exp(density[1] + beyond[jnp.asarray([2, 2, 3, 3])] - values)
+    of_second = jnp.stack([beyond[0, 0], beyond[1, 0], beyond[0, 0], beyond[1, 0]])
+    of_first = jnp.stack([beyond[0, 1], beyond[0, 1], beyond[1, 1], beyond[1, 1]])
+    slope_a = first * jnp.exp(density[0] + of_second - values)
+    slope_b = second * jnp.exp(density[1] + of_first - values)
     slope_kappa = first * second * jnp.exp(corner - values)
     return values, slope_a * da + slope_b * db + slope_kappa * dkappa
+
+
+@jax.custom_jvp
+def _log_sides(x: Float[Array, " n"]) -> Float[Array, "2 n"]:
+    r"""$\log \Phi(x)$ and $\log \Phi(-x)$, by one special function."""
+    size = jnp.abs(x)
+    ratio, square = tail_ratio(size), 0.5 * x * x
+    outer, inner = jnp.log(ratio) - square, jnp.log1p(-ratio * jnp.exp(-square))
+    return jnp.stack([jnp.where(x < 0, outer, inner), jnp.where(x < 0, inner, outer)])
+
+
+@_log_sides.defjvp
+def _(primals, tangents):
+    (x,), (dx,) = primals, tangents
+    values = _log_sides(x)
+    mills = jnp.exp(log_normal_density(x, jnp.ones_like(x)) - values)
+    return values, jnp.stack([mills[0] * dx, -mills[1] * dx])
+
+
+def _log_tail_interval(low: Scalar, high: Scalar) -> Scalar:
+    r"""$\log [\Phi(-\text{low}) - \Phi(-\text{high})]$ for $0 \le$ low $\le$ high; not differentiated."""
+    ends = jnp.stack([low, high])
+    ratio = tail_ratio(ends)
+    far = jnp.log(ratio[0] - ratio[1] * jnp.exp(-0.5 * (high - low) * (high + low))) - 0.5 * low**2
+    middle, width = 0.5 * (low + high), high - low
+    close = width * (1 + middle) < 1
+    near = log_short_interval(jnp.where(close, middle, 0.0), jnp.where(close, width, 1.0))
+    return jnp.where(close, near, far)
 
 
 def _log_integral(

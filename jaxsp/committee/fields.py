@@ -95,23 +95,27 @@ def unspecialized_potential(
     scale = jnp.sqrt(jnp.maximum(fixed_q, jnp.finfo(q.dtype).tiny ** 0.5))
     width = jnp.clip(jnp.sqrt(fixed_V[1]) / scale, 1e-12, 1e3)
     rule = gaussian_panels(jnp.zeros_like(width)[None], width[None], 2 * order, subdivisions=3)
-    axis = jnp.full(K, K**-0.5, q.dtype)
     output = model.output
     assert isinstance(output, LabelOfSigns)
 
+    labels = output.labels(K).astype(q.dtype)
+
     def at(v):
-        omega = _square_root(q) * v * axis
-        here = _at_fields(model, omega, symmetric(V, K))
+        def log_z(total, difference):
+            value = output.common_log_partitions(K, total, jnp.stack([difference, V[1]]))
+            return value, value
 
-        def log_z(difference):
-            return output.log_partitions(omega, symmetric(V.at[0].set(difference), K))
-
-        values, slopes = jax.jvp(log_z, (V[0],), (jnp.ones_like(V[0]),))
-        slopes = jnp.where(values > -jnp.inf, slopes, 0.0)
-        response = jnp.sum(jnp.exp(values) * (2 / max(K - 1, 1) * slopes) ** 2)
-        total = jnp.sum(here.information) / K
-        pair = jnp.stack([jnp.zeros_like(total), total])
-        return FieldResponse(eqx.tree_at(lambda f: f.information, here, pair), response)
+        (g, h), values = jax.jacfwd(log_z, (0, 1), has_aux=True)(_square_root(q) * v, V[0])
+        possible = values > -jnp.inf
+        values, g, h = (jnp.where(possible, x, 0.0) for x in (values, g, h))
+        weight = jnp.where(possible, jnp.exp(values), 0.0)
+        information = jnp.sum(weight * g**2)
+        potential = FieldPotential(
+            information=jnp.stack([jnp.zeros_like(information), information]),
+            potential=jnp.sum(weight * values),
+            **_prediction(weight, labels),
+        )
+        return FieldResponse(potential, jnp.sum(weight * (2 / max(K - 1, 1) * h) ** 2))
 
     values = jax.vmap(at)(rule.nodes)
     return jax.tree.map(lambda v: jnp.tensordot(rule.weights, v, axes=1), values)
@@ -154,16 +158,24 @@ def _at_fields(
     possible = log_z > -jnp.inf
     log_z, g = jnp.where(possible, log_z, 0.0), jnp.where(possible[:, None], g, 0.0)
     weight = jnp.where(possible, jnp.exp(log_z), 0.0)
-    mean = jnp.sum(weight * labels)
-    # Summed over pairs: one minus a probability close to one would cancel.
-    disagreement = 2 * jnp.sum(jnp.tril(weight[:, None] * weight[None, :], -1))
     return FieldPotential(
         information=jnp.einsum("y,yk,yl->kl", weight, g, g),
         potential=jnp.sum(weight * log_z),
-        squared_error=jnp.sum(weight * (labels - mean) ** 2),
-        disagreement=disagreement,
-        missing_probability=jnp.abs(1 - jnp.sum(weight)),
+        **_prediction(weight, labels),
     )
+
+
+def _prediction(
+    weight: Float[Array, " labels"], labels: Float[Array, " labels"]
+) -> dict[str, Scalar]:
+    """What can be said of a label of known probabilities."""
+    mean = jnp.sum(weight * labels)
+    return {
+        "squared_error": jnp.sum(weight * (labels - mean) ** 2),
+        # Summed over pairs: one minus a probability close to one would cancel.
+        "disagreement": 2 * jnp.sum(jnp.tril(weight[:, None] * weight[None, :], -1)),
+        "missing_probability": jnp.abs(1 - jnp.sum(weight)),
+    }
 
 
 def _square_root(q: Float[Array, "*s"]) -> Float[Array, "*s"]:

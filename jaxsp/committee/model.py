@@ -46,7 +46,6 @@ class CommitteeMachine(eqx.Module):
             )
         if self.order is not None and self.order < 4:
             raise ValueError(f"Argument `order` must be at least 4, but is {self.order}.")
-        self.output.check_units(self.hidden_units)
 
     def second_moment(self) -> Float[Array, "K K"]:
         r"""$\rho = \mathbb E\, w w^T$, the largest overlap."""
@@ -54,12 +53,23 @@ class CommitteeMachine(eqx.Module):
         return variance * jnp.eye(self.hidden_units, dtype=variance.dtype) + mean**2
 
 
+def check_units(model: CommitteeMachine) -> None:
+    """Raise a `ValueError` if there are more hidden units than there are formulas for."""
+    if model.hidden_units > 2:
+        raise ValueError(
+            "Argument `hidden_units` must be at most 2 for all but the instability of the "
+            f"unspecialised fixed point, but is {model.hidden_units}."
+        )
+
+
 def prepare(
-    model: CommitteeMachine, *values: ScalarLike
+    model: CommitteeMachine, *values: ScalarLike, any_units: bool = False
 ) -> tuple[CommitteeMachine, tuple[Scalar, ...], int]:
     """Model and numbers as arrays of one floating-point type, and the quadrature's order."""
+    if not any_units:
+        check_units(model)
     dtype = real_dtype(*jax.tree.leaves((model, values)))
-    order = model.order if model.order is not None else (16 if dtype == jnp.float64 else 8)
+    order = model.order if model.order is not None else (12 if dtype == jnp.float64 else 8)
     return (
         numbers_as_arrays(model, dtype),
         tuple(jnp.asarray(value, dtype) for value in values),

@@ -2,6 +2,7 @@
 
 import abc
 import itertools
+import math
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._types import Scalar
 from ..numerics import is_concrete, log_ndtr, log_sum_exp
+from ._exchangeable import log_counts
 from ._orthant import log_quadrants
 
 
@@ -34,10 +36,6 @@ class Output(eqx.Module):
     def mirrored(self) -> bool:
         """Whether fields of opposite signs have outputs that differ by a relabelling."""
         return False
-
-    def check_units(self, hidden_units: int) -> None:
-        """Raise a `ValueError` if it has no theory for so many hidden units."""
-        return None
 
     def check_outputs(self, y: Float[Array, "..."], hidden_units: int) -> None:
         """Raise a `ValueError` if data cannot come from it; traced data pass unseen."""
@@ -72,7 +70,6 @@ class LabelOfSigns(Output):
     ) -> Float[Array, " labels"]:
         """The log-probability of each of the labels, in the order of `labels`."""
         K = omega.shape[0]
-        self.check_units(K)
         if K == 1:
             a = omega[0] / jnp.sqrt(V[0, 0])
             patterns = (log_ndtr(a), log_ndtr(-a))
@@ -81,6 +78,33 @@ class LabelOfSigns(Output):
             product = scale[0] * scale[1]
             kappa = jnp.sqrt((product + V[0, 1]) / (product - V[0, 1]))
             patterns = tuple(log_quadrants(omega[0] / scale[0], omega[1] / scale[1], kappa))
+        return self._gather(K, patterns)
+
+    def common_log_partitions(
+        self, hidden_units: int, total: Scalar, V: Float[Array, " 2"]
+    ) -> Float[Array, " labels"]:
+        r"""The same for fields of a common mean, at any number of units.
+
+        Args:
+            hidden_units: K.
+            total: mean of the normalised sum of the fields, $\sum_l h_l / \sqrt K$.
+            V: variances of a normalised difference of the fields and of their normalised sum.
+        """
+        K = hidden_units
+        mean = total / math.sqrt(K)
+        if K <= 2:
+            a = mean / jnp.sqrt(((K - 1) * V[0] + V[1]) / K)
+            if K == 1:
+                return self._gather(K, (log_ndtr(a), log_ndtr(-a)))
+            return self._gather(K, tuple(log_quadrants(a, a, jnp.sqrt(V[1] / V[0]))))
+        groups = [
+            [k for k in range(K + 1) if self.label(k, K) == value]
+            for value in self._label_values(K)
+        ]
+        return log_counts(K, mean, V[0], V[1], groups)
+
+    def _gather(self, K: int, patterns: tuple[Scalar, ...]) -> Float[Array, " labels"]:
+        """The probabilities of the sign patterns, all positive first, added up for each label."""
         counts = [K - sum(signs) for signs in itertools.product((0, 1), repeat=K)]
         members = {value: [] for value in self._label_values(K)}
         for count, pattern in zip(counts, patterns, strict=True):
@@ -98,14 +122,6 @@ class LabelOfSigns(Output):
         K = fields.shape[-1]
         table = jnp.asarray([self.label(k, K) for k in range(K + 1)], fields.dtype)
         return table[jnp.sum(fields > 0, axis=-1)]
-
-    def check_units(self, hidden_units: int) -> None:
-        """Any number that there are formulas for."""
-        if hidden_units > 2:
-            raise ValueError(
-                f"Argument `hidden_units` must be at most 2 for {type(self).__name__}, "
-                f"but is {hidden_units}."
-            )
 
     def check_outputs(self, y: Float[Array, "..."], hidden_units: int) -> None:
         """Raise a `ValueError` unless all are labels."""

@@ -20,8 +20,6 @@ from .overlaps import check_overlap
 from .solution import Solution, find_candidates, solution_at
 from .weights import full_weights
 
-_ROOTS = 2
-
 
 class Branches(eqx.Module):
     """All permutation-symmetric fixed points at one alpha, by increasing specialisation.
@@ -61,7 +59,7 @@ def branches(model: CommitteeMachine, alpha: ScalarLike) -> Branches:
         >>> model = committee.CommitteeMachine(hidden_units=2, prior=priors.Gaussian())
         >>> found = committee.branches(model, 3.0)
         >>> found.exists.tolist(), found.stable.tolist()
-        ([True, False, True, False, False], [False, False, True, False, False])
+        ([True, False, True, False, False, False], [False, False, True, False, False, False])
     """
     check_number("alpha", alpha, minimum=0.0)
     model, (alpha,), order = prepare(model, alpha)
@@ -71,13 +69,13 @@ def branches(model: CommitteeMachine, alpha: ScalarLike) -> Branches:
 @eqx.filter_jit
 def _branches(model: CommitteeMachine, alpha: Scalar, order: int) -> Branches:
     curves = scan(jax.lax.stop_gradient(model), alpha.dtype, order)
-    found = find_candidates(model, alpha, curves, _ROOTS)
+    found = find_candidates(model, alpha, curves)
 
     def evaluate(candidate):
-        kind, x, exists = candidate
-        return solution_at(model, alpha, kind, x, exists, order)
+        kind, x, slopes, exists = candidate
+        return solution_at(model, alpha, kind, x, slopes, exists, order)
 
-    solution = jax.lax.map(evaluate, (found.kind, found.x, found.exists))
+    solution = jax.lax.map(evaluate, (found.kind, found.x, found.slopes, found.exists))
     return Branches(solution, found.exists, found.stable)
 
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from .._types import Scalar
-from ..numerics import RESULTS, frozen, with_implicit_derivative
+from ..numerics import RESULTS, frozen, varying_like, with_implicit_derivative
 from .curve import Curves, State, state_at
 from .model import CommitteeMachine
 from .outputs import symmetric
@@ -70,13 +70,12 @@ class Candidates(eqx.Module):
 
     kind: Array
     x: Float[Array, "k 2"]
+    slopes: Float[Array, "k 2 2"]
     exists: Bool[Array, " k"]
     stable: Bool[Array, " k"]
 
 
-def find_candidates(
-    model: CommitteeMachine, alpha: Scalar, curves: Curves, roots: int
-) -> Candidates:
+def find_candidates(model: CommitteeMachine, alpha: Scalar, curves: Curves) -> Candidates:
     """The unspecialised, the specialised and the perfect fixed points, from the tables."""
     model, alpha = frozen((model, alpha))
     target = jnp.log(_positive(alpha))
@@ -95,35 +94,47 @@ def find_candidates(
         t = (target - curves.log_alpha[low]) / jnp.where(place > 0, rise, 1.0)
         width = jnp.where(place > 0, curves.x[high] - curves.x[low], 1.0)
         rising = exists & (table[place] < target)
-        marginal = curves.has_onset & (target > curves.onset_log_alpha)
-        return jnp.stack([first, curves.x[low] + t * width]), exists, rising & ~marginal
+        marginal = curves.onset.exists & (target > curves.onset.log_alpha)
+        slope = jnp.where(place > 0, rise / width, 1.0)
+        slopes = jnp.zeros((2, 2), slope.dtype).at[1, 1].set(slope)
+        x = jnp.stack([first, curves.x[low] + t * width])
+        return x, slopes, exists, rising & ~marginal
 
-    plain_x, plain_exists, plain_stable = jax.vmap(locate_plain)(plain)
+    plain_x, plain_slopes, plain_exists, plain_stable = jax.vmap(locate_plain)(plain)
 
-    heights = jnp.concatenate([curves.onset_log_alpha[None], curves.heights])
-    valid = jnp.concatenate([curves.has_onset[None], curves.valid])
+    heights = jnp.concatenate([curves.onset.log_alpha[None], curves.heights])
+    valid = jnp.concatenate([curves.onset.exists[None], curves.valid])
+    extremum = jnp.concatenate([jnp.zeros(1, int), curves.extremum]) != 0
     above = heights - target
     crossing = ((above[:-1] < 0) != (above[1:] < 0)) & valid[:-1] & valid[1:]
     absent = crossing.size
-    places = jnp.nonzero(crossing, size=roots, fill_value=absent)[0]
+    places = jnp.nonzero(crossing, size=_SPECIALIZED_ROOTS, fill_value=absent)[0]
 
     def locate(place):
         exists = place < absent
         place = jnp.minimum(place, absent - 1)
         t = jnp.clip(above[place] / (above[place] - above[place + 1]), 1e-9, 1.0)
+        # Beside an extremum the curve is a parabola.
+        t = jnp.where(extremum[place], jnp.sqrt(t), t)
+        t = jnp.where(extremum[place + 1], 1 - jnp.sqrt(1 - t), t)
         # Before the first entry r_d grows linearly from zero.
-        begin = jnp.where(place == 0, curves.onset, curves.pairs[place - 1, 1])
+        begin = jnp.where(place == 0, curves.onset.x, curves.pairs[place - 1, 1])
         x_s = begin + t * (curves.pairs[place, 1] - begin)
-        low = curves.pairs[jnp.maximum(place - 1, 0), 0]
+        before = jnp.maximum(place - 1, 0)
+        low = curves.pairs[before, 0]
         x_d = low + jnp.where(place == 0, jnp.log(t), t * (curves.pairs[place, 0] - low))
-        return jnp.stack([x_d, x_s]), exists, exists & (above[place] < 0)
+        slopes = curves.slopes[before] + t * (curves.slopes[place] - curves.slopes[before])
+        # Where r_d vanishes the slopes in its logarithm do, in proportion.
+        fade = jnp.where(place == 0, jnp.stack([t, jnp.ones_like(t)]), 1.0)
+        return jnp.stack([x_d, x_s]), slopes * fade, exists, exists & (above[place] < 0)
 
-    x, exists, stable = jax.vmap(locate)(places)
+    x, slopes, exists, stable = jax.vmap(locate)(places)
     perfect = ((jnp.asarray(model.prior.dimension()) == 0) & (alpha > 0))[None]
-    kinds = (_PLAIN_ROOTS * [UNSPECIALIZED]) + roots * [SPECIALIZED] + [SATURATED]
+    kinds = (_PLAIN_ROOTS * [UNSPECIALIZED]) + _SPECIALIZED_ROOTS * [SPECIALIZED] + [SATURATED]
     return Candidates(
         kind=jnp.asarray(kinds),
         x=jnp.concatenate([plain_x, x, plain_x[:1]]),
+        slopes=jnp.concatenate([plain_slopes, slopes, plain_slopes[:1]]),
         exists=jnp.concatenate([plain_exists, exists, perfect]),
         stable=jnp.concatenate([plain_stable, stable, perfect]),
     )
@@ -131,6 +142,8 @@ def find_candidates(
 
 # A perceptron of binary weights has two unspecialised fixed points beside the perfect one.
 _PLAIN_ROOTS = 2
+# Two extrema of the specialised curve part it into three pieces.
+_SPECIALIZED_ROOTS = 3
 
 
 def _positive(alpha: Scalar) -> Scalar:
@@ -153,46 +166,65 @@ def _residual(
 
 
 def polish(
-    model: CommitteeMachine, alpha: Scalar, kind: Array, x: Array, exists: Array, order: int
+    model: CommitteeMachine,
+    alpha: Scalar,
+    kind: Array,
+    x: Array,
+    slopes: Array,
+    exists: Array,
+    order: int,
 ) -> Array:
-    """Newton's method from a candidate, with derivatives by the implicit function theorem."""
+    """Broyden's method from a candidate, with derivatives by the implicit function theorem."""
     fixed_model, fixed_alpha, start = frozen((model, alpha, x))
-    tolerance = 1e-11 if x.dtype == jnp.float64 else 1e-5
+    double = x.dtype == jnp.float64
+    tolerance = 1e-12 if double else 1e-5
+    free = jnp.stack([kind == SPECIALIZED, kind != SATURATED])
+    matrix = jnp.where(free[:, None], slopes, jnp.eye(2, dtype=x.dtype))
 
     def unfinished(state):
-        _, move, steps = state
-        return exists & (jnp.max(jnp.abs(move)) > tolerance) & (steps < 30)
+        _, move, _, _, steps = state
+        return exists & (jnp.max(jnp.abs(move)) > tolerance) & (steps < 40)
 
-    def newton(state):
-        x, _, steps = state
-
-        def with_value(x):
-            value = _residual(fixed_model, fixed_alpha, kind, start, order, x)
-            return value, value
-
-        slope, value = jax.jacfwd(with_value, has_aux=True)(x)
-        determinant = slope[0, 0] * slope[1, 1] - slope[0, 1] * slope[1, 0]
-        adjugate = jnp.stack(
-            [
-                jnp.stack([slope[1, 1], -slope[0, 1]]),
-                jnp.stack([-slope[1, 0], slope[0, 0]]),
-            ]
+    def step(state):
+        x, move, predicted, matrix, steps = state
+        value = _residual(fixed_model, fixed_alpha, kind, start, order, x)
+        size = jnp.sum(move**2)
+        moved = (steps > 0) & (size > 0)
+        update = jnp.outer(value - predicted, move) / jnp.where(moved, size, 1.0)
+        matrix = matrix + jnp.where(moved, update, 0.0)
+        determinant = matrix[0, 0] * matrix[1, 1] - matrix[0, 1] * matrix[1, 0]
+        new = (
+            jnp.stack(
+                [
+                    matrix[0, 1] * value[1] - matrix[1, 1] * value[0],
+                    matrix[1, 0] * value[0] - matrix[0, 0] * value[1],
+                ]
+            )
+            / determinant
         )
-        move = -adjugate @ value / determinant
-        move = jnp.where(jnp.isfinite(move), jnp.clip(move, -0.7, 0.7), 0.0)
-        return x + move, move, steps + 1
+        finite = jnp.all(jnp.isfinite(new))
+        shrink = jnp.minimum(1.0, 0.7 / jnp.max(jnp.abs(new)))
+        new = jnp.where(finite, new * shrink, 0.0)
+        return x + new, new, value * (1 - shrink), matrix, steps + 1
 
-    state = (start, jnp.ones_like(start), jnp.asarray(0))
-    root = jax.lax.while_loop(unfinished, newton, state)[0]
+    state = (start, jnp.ones_like(start), start, matrix, jnp.asarray(0))
+    state = varying_like(state, start + matrix[0])
+    root = jax.lax.while_loop(unfinished, step, state)[0]
     return with_implicit_derivative(lambda x: _residual(model, alpha, kind, start, order, x), root)
 
 
 def solution_at(
-    model: CommitteeMachine, alpha: Scalar, kind: Array, x: Array, exists: Array, order: int
+    model: CommitteeMachine,
+    alpha: Scalar,
+    kind: Array,
+    x: Array,
+    slopes: Array,
+    exists: Array,
+    order: int,
 ) -> Solution:
     """Everything at one fixed point; NaN where it does not exist."""
     saturated = kind == SATURATED
-    x = polish(model, alpha, kind, x, exists, order)
+    x = polish(model, alpha, kind, x, slopes, exists, order)
     # Enough for the prior's entropy to be all that is left, and for the fields to be finite.
     r = jnp.where(saturated, 60.0, _snr(x, kind))
     r = jnp.where(saturated, r, r * alpha / _positive(alpha))

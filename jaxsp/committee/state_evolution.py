@@ -18,7 +18,6 @@ from .weights import as_pair, full_weights, symmetric_weights
 # What stands for an infinitesimal overlap or error, relative to the second moment.
 _NUDGE = 1e-6
 _STARTS = ("uninformed", "broken", "specialized")
-_ROOTS = 2
 
 
 class StateEvolution(Solution):
@@ -90,12 +89,14 @@ def _from_start(
     model: CommitteeMachine, alpha: Scalar, init: str, steps: int, order: int
 ) -> StateEvolution:
     curves = scan(jax.lax.stop_gradient(model), alpha.dtype, order)
-    found = find_candidates(model, alpha, curves, _ROOTS)
+    found = find_candidates(model, alpha, curves)
     first = jnp.argmax(found.stable)
     last = found.stable.size - 1 - jnp.argmax(found.stable[::-1])
     index = {"uninformed": 0, "broken": first, "specialized": last}[init]
     exists = found.exists[index] if init == "uninformed" else jnp.any(found.stable)
-    solution = solution_at(model, alpha, found.kind[index], found.x[index], exists, order)
+    solution = solution_at(
+        model, alpha, found.kind[index], found.x[index], found.slopes[index], exists, order
+    )
 
     rho = as_pair(model.second_moment())
     uninformed = symmetric_weights(model, jnp.zeros_like(rho), order)

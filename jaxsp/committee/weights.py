@@ -5,10 +5,12 @@ Gaussians and atoms, all sums over the components of the K weights are done exac
 """
 
 import itertools
+import math
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from .._types import Scalar
@@ -91,7 +93,14 @@ def symmetric_weights(
         return VectorPotential(centre + variance * r * error, error, -information, one)
     positive = r > 0
     root = jnp.where(positive, jnp.sqrt(jnp.where(positive, r, 1.0)), 0.0)
-    found = _through_noise(model, symmetric(r, K), symmetric(root, K), order)
+    if K == 2:
+        # Noise of the difference and of the sum: the sum over the teacher's components is the same for
+        # either sign of the first (units exchanged), and of the second if the prior is even.
+        turn = jnp.asarray([[1.0, 1.0], [-1.0, 1.0]], r.dtype) / math.sqrt(2)
+        mirrors = (True, _is_even(prior))
+        found = _through_noise(model, symmetric(r, K), turn * root, order, mirrors)
+    else:
+        found = _through_noise(model, symmetric(r, K), symmetric(root, K), order)
     return eqx.tree_at(
         lambda f: (f.overlap, f.error), found, (as_pair(found.overlap), as_pair(found.error))
     )
@@ -178,13 +187,20 @@ def as_pair(matrix: Float[Array, "K K"]) -> Float[Array, " 2"]:
 
 
 def _through_noise(
-    model: CommitteeMachine, r: Float[Array, "K K"], root: Float[Array, "K K"], order: int
+    model: CommitteeMachine,
+    r: Float[Array, "K K"],
+    root: Float[Array, "K K"],
+    order: int,
+    mirrors: tuple[bool, ...] = (),
 ) -> VectorPotential:
-    """Sum over the teacher's components, and a quadrature of the noise; `root @ root.T` is r."""
+    """Sum over the teacher's components, and a quadrature of the noise; `root @ root.T` is r.
+
+    Where `mirrors` says so, either sign of an entry of the noise gives the same, and one is enough.
+    """
     K, prior = model.hidden_units, model.prior
     identity = jnp.eye(K, dtype=r.dtype)
     weights, means, variances = _mixture(prior).components()
-    rule = _noise_rule(K, r.dtype, order)
+    rule = _noise_rule(K, r.dtype, order, mirrors or K * (False,))
 
     def from_component(index):
         mean, variance, probability = means[index], variances[index], jnp.prod(weights[index])
@@ -207,13 +223,20 @@ def _through_noise(
     return jax.tree.map(lambda v: jnp.sum(v, axis=0), parts)
 
 
-def _noise_rule(K: int, dtype, order: int) -> Rule:
+def _noise_rule(K: int, dtype, order: int, mirrors: tuple[bool, ...]) -> Rule:
     """K independent standard normal numbers: the trapezoid rule, exponentially accurate here."""
-    points = {1: 16 * order, 2: 8 * order, 3: 3 * order}.get(K, order)
-    rule = trapezoid(points | 1, 3.0, dtype)
-    if K == 1:
-        return Rule(rule.nodes[:, None], rule.weights, rule.coarse_weights)
-    return product(*[rule] * K)
+    points = {1: 16 * order, 2: 8 * order + 32, 3: 3 * order}.get(K, order) | 1
+    rule = trapezoid(points, 3.0, dtype)
+    weights = np.where(np.arange(points) == points // 2, 1.0, 2.0)
+    half = jax.tree.map(lambda x: x[points // 2 :], rule)
+    half = eqx.tree_at(lambda r: r.weights, half, half.weights * weights[points // 2 :])
+    rules = [half if mirrored else rule for mirrored in mirrors]
+    return product(*rules)
+
+
+def _is_even(prior: Prior) -> bool:
+    """Whether it is known to be when the program is made."""
+    return getattr(prior, "unbiased", False) or getattr(prior, "centred", False)
 
 
 def _mixture(prior: Prior) -> AbstractMixture:

@@ -21,7 +21,7 @@ def log_normal_density(x: Float[Array, "*s"], variance: Float[Array, "*s"]) -> F
     return -0.5 * x * x / variance - 0.5 * jnp.log(variance) - _LOG_SQRT_2PI
 
 
-def _tail_ratio(x):
+def tail_ratio(x):
     """erfc(|x| / sqrt 2) / 2 with its Gaussian factor split off: Phi(-|x|) = ratio * exp(-x^2/2)."""
     size = jnp.abs(x) / math.sqrt(2)
     # jax.scipy.special.erfcx (0.10.2) returns zero just below the place where erfc underflows, so
@@ -43,7 +43,7 @@ def log_ndtr(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
         >>> bool(jnp.isfinite(jax.hessian(log_ndtr)(jnp.asarray(-50.0))))
         True
     """
-    ratio, square = _tail_ratio(x), 0.5 * x * x
+    ratio, square = tail_ratio(x), 0.5 * x * x
     return jnp.where(x < 0, jnp.log(ratio) - square, jnp.log1p(-ratio * jnp.exp(-square)))
 
 
@@ -56,7 +56,7 @@ def _(primals, tangents):
 @jax.custom_jvp
 def inverse_mills(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
     r"""$r(x) = \phi(x) / \Phi(x)$, the derivative of $\log \Phi$."""
-    ratio, density = _tail_ratio(x), jnp.exp(-0.5 * x * x)
+    ratio, density = tail_ratio(x), jnp.exp(-0.5 * x * x)
     return jnp.where(x < 0, 1 / ratio, density / (1 - ratio * density)) / math.sqrt(2 * math.pi)
 
 
@@ -117,14 +117,14 @@ def log_ndtr_difference(a: Float[Array, "*s"], b: Float[Array, "*s"]) -> Float[A
     """
     mid, width = 0.5 * (a + b), b - a
     close = width * (1 + jnp.abs(mid)) < 1
-    near = _log_short_interval(jnp.where(close, mid, 0.0), jnp.where(close, width, 1.0))
+    near = log_short_interval(jnp.where(close, mid, 0.0), jnp.where(close, width, 1.0))
     # Mirrored to low <= -|high|: the upper limit carries the larger mass of the lower tail.
     low, high = jnp.where(mid > 0, -b, a), jnp.where(mid > 0, -a, b)
     ratio = jnp.where(close, -1.0, _log_ndtr_ratio(low, high))
     return jnp.where(close, near, log_ndtr(high) + _log_complement(ratio))
 
 
-def _log_short_interval(mid, width):
+def log_short_interval(mid, width):
     """The log-probability of a short interval: the density at its middle, its width, an average."""
     # Six Gauss-Legendre points in mirror pairs: exact to rounding for widths up to 1/(1 + |mid|).
     nodes, weights = scipy.special.roots_legendre(6)
@@ -138,7 +138,7 @@ def _log_short_interval(mid, width):
 @jax.custom_jvp
 def _log_ndtr_ratio(low, high):
     """Difference log Phi(low) - log Phi(high), low <= -|high|: in the tail without its large parts."""
-    tails = jnp.log(_tail_ratio(low) / _tail_ratio(high)) - 0.5 * (high - low) * -(high + low)
+    tails = jnp.log(tail_ratio(low) / tail_ratio(high)) - 0.5 * (high - low) * -(high + low)
     return jnp.where(high < 0, tails, log_ndtr(low) - log_ndtr(high))
 
 

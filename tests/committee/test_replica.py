@@ -92,7 +92,7 @@ def test_perfect_recovery_of_binary_weights_leaves_their_entropy():
     @jax.jit
     def perfect(alpha):
         return solution_at(
-            BINARY, alpha, jnp.asarray(SATURATED), jnp.zeros(2), jnp.asarray(True), 16
+            BINARY, alpha, jnp.asarray(SATURATED), jnp.zeros(2), jnp.eye(2), jnp.asarray(True), 16
         )
 
     found = perfect(1.0)
