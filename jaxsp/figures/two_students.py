@@ -43,27 +43,34 @@ def make(context: Context) -> Figure:
     """How far two students are from each other over time, for five tasks; and over the initial scale."""
     N, pairs = (300, 5) if context.quick else (800, 8)
     key = jax.random.key(context.seed)
-    tasks = _tasks(context, N, jax.random.fold_in(key, 0))
-    runs = jax.random.split(jax.random.fold_in(key, 1), len(tasks))
-    found = [
-        _follow(task, pairs, SCALE, run)
-        for task, run in context.progress(list(zip(tasks, runs, strict=True)), "Pairs of students")
-    ]
+    runs = jax.random.split(jax.random.fold_in(key, 1), 5)
+    name, law = images(context)
+    real = _real_task(context, name, law, jax.random.fold_in(key, 2))
+    of_images = _follow(real, pairs, SCALE, runs[4])
+    tasks = [*_tasks(context, N, jax.random.fold_in(key, 0), name, real, of_images), real]
+    others = context.progress(list(zip(tasks[:4], runs[:4], strict=True)), "Pairs of students")
+    found = [*(_follow(task, pairs, SCALE, run) for task, run in others), of_images]
     picture = Picture(figsize=(13.5, 8), layout="constrained")
     grid = picture.add_gridspec(2, 3)
     for place, (task, one) in enumerate(zip(tasks, found, strict=True)):
         _panel(task, one, picture.add_subfigure(grid[divmod(place, 3)]), legend=place == 0)
-    scales = [
-        (task, [start] + [_follow(task, pairs, scale, run) for scale in SCALES[1:]])
-        for task, start, run in context.progress(
-            [(tasks[at], found[at], runs[at]) for at in (3, 4)], "Initial scales"
-        )
-    ]
-    by_scale = _scale_panel(scales, pairs, picture.add_subfigure(grid[1, 2]))
+    scales = SCALES[::3] if context.quick else SCALES
+    structured = context.progress([3, 4], "Initial scales")
+    by_scale = _scale_panel(
+        [
+            (
+                tasks[at],
+                [found[at]] + [_follow(tasks[at], pairs, scale, runs[at]) for scale in scales[1:]],
+            )
+            for at in structured
+        ],
+        scales,
+        picture.add_subfigure(grid[1, 2]),
+    )
 
     coords = {"task": ("task", np.arange(len(tasks)), "; ".join(task.title for task in tasks)),
               "which": ("which", [0, 1, 2], "0: on the task's inputs, 1: on iid inputs, 2: test error"),
-              "scale": ("scale", list(SCALES), "standard deviation of the initial weights")}  # fmt: skip
+              "scale": ("scale", list(scales), "standard deviation of the initial weights")}  # fmt: skip
     variables: dict = {
         f"difference_{k}": (
             ("which", f"time_{k}", "pair"),
@@ -83,14 +90,19 @@ def make(context: Context) -> Figure:
     return Figure(picture, data, [*_theory_rows(context, key), _sample_row(tasks[0], found[0])])
 
 
-def _tasks(context: Context, N: int, key) -> list[Task]:
-    """All combinations of inputs and labels with and without structure, and real images.
+def _real_task(context: Context, name: str, law: inputs.DataInputs, key) -> Task:
+    parity = _learner(1, online.Linear())
+    labels = online.label_teacher(online.sample_networks(parity, law, key=key))
+    return Task(f"{name}, even or odd", parity, law, labels, 1024.0 if context.quick else 4096.0)
 
-    Labels are of two classes, as those of images are; only the network that was trained on these gives its
-    output itself.
+
+def _tasks(context: Context, N: int, key, name: str, real: Task, learned: Followed) -> list[Task]:
+    """All combinations of inputs and labels with and without structure.
+
+    Labels are of two classes, as those of images are; only the network that has learned these, and then
+    labels iid inputs with the structure of their labels alone, gives its output itself.
     """
-    keys = jax.random.split(key, 6)
-    t_max, t_images = (128.0, 1024.0) if context.quick else (1024.0, 4096.0)
+    keys = jax.random.split(key, 4)
     rule = _learner(1, online.Custom(jnp.sign))
     manifold = inputs.HiddenManifoldInputs(N, LATENT, jnp.sign, key=keys[0])
     on_inputs = inputs.HiddenManifoldInputs(
@@ -98,24 +110,21 @@ def _tasks(context: Context, N: int, key) -> list[Task]:
     )
 
     def task(title, law, key):
-        return Task(title, rule, law, online.sample_networks(rule, law, key=key), t_max)
+        teacher = online.sample_networks(rule, law, key=key)
+        return Task(title, rule, law, teacher, 128.0 if context.quick else 1024.0)
 
-    name, real = images(context)
-    parity = _learner(1, online.Linear())
-    labels = online.label_teacher(online.sample_networks(parity, real, key=keys[4]))
-    real_task = Task(f"{name}, even or odd", parity, real, labels, t_images)
-    # A network that has learned the images labels iid inputs: structure in the labels alone.
-    learned = _follow(real_task._replace(t_max=t_images / 4), 1, SCALE, keys[5]).ends
-    law = inputs.GaussianInputs(real.dimension)
-    trained = online.Networks(learned.w[0], learned.v[0], learned.w[0], learned.v[0])
+    one = jax.tree.map(lambda x: x[0], learned.ends)
     return [
         task("iid inputs, teacher on them", inputs.GaussianInputs(N), keys[1]),
         task("structured inputs, teacher on them", on_inputs, keys[2]),
         Task(
-            f"iid inputs, teacher that has learned {name}", _learner(UNITS), law, trained, t_images
+            f"iid inputs, teacher that has learned {name}",
+            _learner(UNITS),
+            inputs.GaussianInputs(real.law.dimension),
+            online.Networks(one.w, one.v, one.w, one.v),
+            real.t_max,
         ),
         task("structured inputs, teacher on the latent vector", manifold, keys[3]),
-        real_task,
     ]
 
 
@@ -200,16 +209,16 @@ def _ratio(found: Followed) -> tuple[float, float]:
     return float(ratios.mean()), float(ratios.std(ddof=1) / ratios.size**0.5)
 
 
-def _scale_panel(scales, pairs: int, figure):
+def _scale_panel(structured, scales, figure):
     ax = plotting.new_axes(
         "Memory of the start", "standard deviation of the initial weights",
         r"$\epsilon_{12}$, iid over the task's inputs", figure=figure,
     )  # fmt: skip
     ratios = []
-    for (task, runs), color in zip(scales, (_draw.GREEN, _draw.PURPLE), strict=True):
+    for (task, runs), color in zip(structured, (_draw.GREEN, _draw.PURPLE), strict=True):
         ratios.append(np.stack([run.iid[-1] / run.task[-1] for run in runs]))
         label = f"{task.title}, t = {runs[0].times[-1]:.0f}"
-        plotting.instances(np.array(SCALES), ratios[-1].T, label=label, color=color, ax=ax)
+        plotting.instances(np.array(scales), ratios[-1].T, label=label, color=color, ax=ax)
     ax.axhline(1, color=_draw.GREY, linewidth=1)
     highest = max(float(r.mean(axis=1).max()) for r in ratios)
     ax.set(xscale="log", ylim=(0, 1.5 * highest))
