@@ -21,8 +21,8 @@ from .problem import SphericalDynamics
 # Largest factors from one step to the next, and largest step in log(1 + t).
 _GROWTH, _SHRINK, _LARGEST = 1.15, 0.3, 0.3
 _SAFETY, _SMALLEST = 0.9, 1e-7
-# Most rows of the polynomials in the last interval but one.
-_ROWS_THERE = 5
+# Rows of the polynomials in the last interval but one: two on either side.
+_ROWS_THERE = 4
 # Newton's last correction, in units of the tolerance, and its most iterations.
 _NEWTON, _ITERATIONS = 0.02, 10
 
@@ -98,10 +98,13 @@ def landscape(problem: SphericalDynamics, mesh: Mesh, t: Scalar) -> Landscape:
 
 
 def _stable_window(clock: Array, count, x: Array, size: int) -> tuple[Array, Array]:
-    """As `window`, with at most five rows where x is between the last but two and the last but one.
+    """As `window`, with four rows where x is between the last row but two and the last but one.
 
     Late in the day rates are so stiff that a row must agree with what is read of the rows around it: a
-    recursion, which for six or more rows, read there, has solutions that grow by 4 % a row and more.
+    recursion. It is stable if reading never makes an oscillation from row to row larger, as polynomials
+    with the same number of rows on both sides do, and those that read in the last interval. In the one
+    before, six rows from the last one on have solutions that grow by 4 % a row; of five, the error turns
+    the phase, and soft modes of old glasses oscillate.
     """
     index, weights = window(clock, count, x, size)
     fewer = min(size, _ROWS_THERE)
@@ -190,7 +193,9 @@ def _solve_step(problem, mesh: Mesh, rows: Rows, clock_next: Scalar, order: int,
     return _row(y), error, size(jax.lax.stop_gradient(change)), count + 2
 
 
-def _attempt(problem, mesh, ends, last_clock, state: March, order: int, rtol: float, bounds):
+def _attempt(
+    problem, mesh, ends, last_clock, state: March, order: int, rtol: float, softness: float, bounds
+):
     """One step tried, and taken if its error allows."""
     rows, n = state.rows, state.rows.count
     now = rows.clock[n - 1]
@@ -219,9 +224,10 @@ def _attempt(problem, mesh, ends, last_clock, state: March, order: int, rtol: fl
     wanted = _SAFETY * (rtol / jnp.maximum(error, 1e-30)) ** (1 / (order + 1))
     wanted = jnp.where(jnp.isfinite(error) & converged, wanted, 0.5)
     factor = jnp.clip(wanted, _SHRINK, jnp.where(fine, _GROWTH, 0.9))
-    step = jnp.minimum((clock_next - now) * factor, _LARGEST)
+    largest_energy, falling, stiffness = bounds
+    soft = (softness / (1 + stiffness * t)) ** (1 / (order + 2))
+    step = jnp.minimum((clock_next - now) * factor, jnp.minimum(soft, _LARGEST))
     energy = jax.lax.stop_gradient(jnp.sum(energies))
-    largest_energy, falling = bounds
     inside = (jnp.abs(energy) <= largest_energy) & (jnp.max(jnp.abs(row.correlation)) <= 1.01)
     rising = falling & (energy > state.lowest_energy + 10 * rtol)
     result = RESULTS.where(fine & (~inside | rising), RESULTS.out_of_bounds, state.result)
@@ -259,26 +265,36 @@ def advance(
     *,
     order: int,
     rtol: float,
+    softness: float,
 ) -> March:
-    """At most so many attempts more, or up to the last time."""
+    r"""At most so many attempts more, or up to the last time.
+
+    Old glasses are soft: nothing but the last small terms of the equations says how their clock runs
+    ($t \to h(t)$ leaves the others as they are). Reading rows between their times breaks that, by $t$
+    times the power of the step that is the number of rows read. Once this competes with what does drive
+    the clock, it gives rise to growing oscillations, so that the step $h$ is kept below
+    $\sqrt{Q''(1)}\, t\, h^{\text{order} + 2} = $ `softness`.
+    """
     last_clock = jax.lax.stop_gradient(jnp.log1p(t_max))
     stop = state.attempts + attempts
     bounds = _bounds(problem, t_max)
     return jax.lax.while_loop(
         lambda s: ~s.done & (s.attempts < stop),
-        lambda s: _attempt(problem, mesh, ends, last_clock, s, order, rtol, bounds),
+        lambda s: _attempt(problem, mesh, ends, last_clock, s, order, rtol, softness, bounds),
         state,
     )
 
 
-def _bounds(problem: SphericalDynamics, t_max: Scalar) -> tuple[Array, Array]:
-    r"""The largest $|e|$ on the sphere, and whether energy must fall.
+def _bounds(problem: SphericalDynamics, t_max: Scalar) -> tuple[Array, Array, Array]:
+    r"""The largest $|e|$ on the sphere, whether energy must fall, and $\sqrt{Q''(1)}$.
 
     $|e| \le Q_s(1) + \sqrt{Q'(1)}$: since $Q(1) - Q(q) \le Q'(1) (1 - q)$, a linear landscape of slope
     $\sqrt{Q'(1)}$ has the larger maximum (Sudakov and Fernique).
     """
     one = jnp.ones_like(t_max)
     largest = problem.signal(one) + jnp.sqrt(problem.covariance.derivative(one))
-    if callable(problem.temperature):
-        return frozen((1.01 * largest, jnp.asarray(False)))
-    return frozen((1.01 * largest, problem.temperature_at(one) == 0))
+    stiffness = jnp.sqrt(problem.covariance.derivative(one, 2))
+    falling = jnp.asarray(False)
+    if not callable(problem.temperature):
+        falling = problem.temperature_at(one) == 0
+    return frozen((1.01 * largest, falling, stiffness))

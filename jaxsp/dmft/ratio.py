@@ -29,8 +29,8 @@ _CHUNK, _BLOCK = 16, 128
 # How much coarser the second solution is, and how much worse than asked it may show the first to be.
 _COARSER, _FEWER_NODES, _WORST = 8.0, 2, 100.0
 _LEAST_ROOM = 192
-# A step's share of the error asked for.
-_SHARE = 0.25
+# A step's share of the error asked for, and how soft a mode may be at the least (see `advance`).
+_SHARE, _SOFTNESS = 0.25, 1e-3
 
 
 class RatioGrid(eqx.Module):
@@ -48,9 +48,8 @@ class RatioGrid(eqx.Module):
     accurate than asked is not successful. `stats` counts steps, rejected ones and corrections, and has
     the largest $|C(t,t) - 1|$, extrapolated from lags above zero.
 
-    For the pure 3-spin at zero temperature, solutions of 12 and 14 nodes agree in the energy to 1e-6 up to
-    ages of 1e6, in the correlation to 3e-6 up to 1e5 and to 1e-3 at 1e6; with 14 nodes the energy turns
-    at about 3e6, where the solver stops with a failed result.
+    Protocols of the strengths (`SphericalDynamics.strengths`) are for a `UniformGrid`; those of the
+    temperature are for either.
 
     Forward-mode derivatives and `vmap` work as everywhere; `panels` must then be given, as must be for a
     traced `t_max`. There is no reverse mode.
@@ -152,9 +151,12 @@ class RatioGrid(eqx.Module):
         state = _begin(start, mesh, self.max_steps)
         attempts = jnp.asarray(8 * self.max_steps)
         ends = _diagonal_weights(halvings, nodes, t_max.dtype)
-        return advance(
-            problem, mesh, ends, state, t_max, attempts, order=self.order, rtol=_SHARE * rtol
-        )
+        return advance(problem, mesh, ends, state, t_max, attempts, **self._settings(rtol))
+
+    def _settings(self, rtol: float) -> dict:
+        """Of the steps of a solution, by its tolerance."""
+        softness = _SOFTNESS * rtol / self.rtol
+        return {"order": self.order, "rtol": _SHARE * rtol, "softness": softness}
 
     def _in_chunks(self, problem, t_max, halvings, kept, progress) -> list[March]:
         """The marches one after the other, from where a checkpoint has them, with a bar in decades."""
@@ -172,7 +174,7 @@ class RatioGrid(eqx.Module):
                     before = _decades(_time(states[lane]))
                     states[lane] = _compiled_advance(
                         problem, mesh, ends, states[lane], t_max, jnp.asarray(_CHUNK),
-                        order=self.order, rtol=_SHARE * rtol,
+                        **self._settings(rtol),
                     )  # fmt: skip
                     kept.write(states)
                     tell(_decades(_time(states[lane])) - before)

@@ -20,7 +20,7 @@ def gradient_flow(delta2, deltap=4.0, **arguments):
 def test_response_of_a_matrix_is_that_of_its_spectrum():
     """Linear response of exp(A t) x(0): the overlap over its start, from quadrature of the spectrum."""
     problem = dmft.SphericalDynamics(spiked.spiked_wigner(0.4), initial_overlap=0.7)
-    response = dmft.linear_response(problem, 3.0)
+    response = dmft.linear_response(problem, 3.0, solver=dmft.UniformGrid(steps=48, levels=3))
     small = reference.SpikedWigner(0.4, 1e-7)
     t = np.array([0.0, 0.8, 3.0])
     expected = np.array([small.overlap(s) / 1e-7 for s in t])
@@ -30,6 +30,7 @@ def test_response_of_a_matrix_is_that_of_its_spectrum():
     np.testing.assert_allclose(response.growth_rate(2.0), slope, rtol=2e-5)
 
 
+@pytest.mark.slow
 def test_response_is_that_of_small_starts():
     """The whole nonlinear equations from small overlaps of either sign, where the tensor counts too."""
     response = dmft.linear_response(gradient_flow(0.5), 2.0, solver=SMALL)
@@ -61,11 +62,13 @@ def rates():
     return delta2, *both(delta2)
 
 
+@pytest.mark.slow
 def test_rates_reach_their_closed_form(rates):
     _, fitted, exact = rates
     np.testing.assert_allclose(fitted, exact, rtol=0.1)
 
 
+@pytest.mark.slow
 def test_transition_of_gradient_flow(rates):
     """Extrapolated to where they vanish: within a few percent of the closed form."""
     delta2, fitted, exact = rates
@@ -75,6 +78,18 @@ def test_transition_of_gradient_flow(rates):
     np.testing.assert_allclose(
         dmft.extrapolated_transition(1 / delta2, fitted), threshold, rtol=0.06
     )
+
+
+@pytest.mark.slow
+def test_response_on_a_grid_of_ratios():
+    """The same as on a uniform grid, which shares no step and no quadrature with it."""
+    grid = dmft.RatioGrid(rtol=1e-5, nodes=5, estimate_error=False)
+    found, expected = (
+        dmft.linear_response(gradient_flow(0.5), 2.0, solver=solver) for solver in (grid, SMALL)
+    )
+    t = np.array([0.3, 1.1, 2.0])
+    np.testing.assert_allclose(found.amplification(t), expected.amplification(t), rtol=3e-5)
+    np.testing.assert_allclose(found.growth_rate(t), expected.growth_rate(t), rtol=3e-4)
 
 
 def test_closed_form_vanishes_at_the_threshold_of_the_landscape():
@@ -97,6 +112,7 @@ def test_closed_form_vanishes_at_the_threshold_of_the_landscape():
     np.testing.assert_allclose(jax.jacfwd(rate)(0.3), slope, rtol=1e-7)
 
 
+@pytest.mark.slow
 def test_langevin_leaves_the_disordered_state_where_it_turns_unstable():
     """Equilibrated at T > 1/sqrt(D): the spike's eigenvalue 1/D + 1 less mu = T + 1/(T D)."""
     inverse, T = jnp.array([3.3, 3.45, 3.6]), 3.0
@@ -115,6 +131,7 @@ def test_langevin_leaves_the_disordered_state_where_it_turns_unstable():
     np.testing.assert_allclose(extrapolated, threshold, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_escape_times():
     def time(parameters):
         delta2, start, level = parameters

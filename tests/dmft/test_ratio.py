@@ -14,7 +14,12 @@ T_MAX = 4.0
 SMALL = dmft.RatioGrid(panels=5, nodes=8)
 
 
-@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def cooled(t):
+    """A temperature that falls with time."""
+    return 1 / (1 + t)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0, pytest.param(cooled, marks=pytest.mark.slow)])
 def test_agrees_with_the_uniform_grid(temperature):
     """Within the tolerance of 1e-6, and within the error that it estimates for itself."""
     problem = dmft.SphericalDynamics(MODEL, temperature, initial_overlap=0.1)
@@ -84,6 +89,23 @@ def test_bad_input_is_refused():
         jax.jit(lambda t: dmft.solve(PURE, t, solver=dmft.RatioGrid()).overlap(1.0))(2.0)
 
 
+@pytest.mark.slow
+def test_single_precision():
+    model = spiked.MatrixTensor(p=3, delta2=jnp.float32(0.5), deltap=jnp.float32(4.0))
+    low = dmft.SphericalDynamics(model, jnp.float32(0.0), initial_overlap=jnp.float32(0.1))
+    grid = dmft.RatioGrid(rtol=1e-3, panels=4, nodes=4, estimate_error=False)
+    found = dmft.solve(low, T_MAX, solver=grid)
+    assert found.table.correlation.dtype == jnp.float32
+    expected = dmft.solve(dmft.SphericalDynamics(MODEL, 0.0, initial_overlap=0.1), T_MAX)
+    for name in ("overlap", "energy", "multiplier"):
+        one, other = (float(getattr(s, name)(T_MAX)) for s in (found, expected))
+        np.testing.assert_allclose(one, other, rtol=3e-3)
+    np.testing.assert_allclose(
+        found.correlation(T_MAX, 1.0), expected.correlation(T_MAX, 1.0), 3e-3
+    )
+
+
+@pytest.mark.slow
 def test_failure_is_said():
     problem = dmft.SphericalDynamics(MODEL, 0.0, initial_overlap=0.1)
     # Three panels do not see a layer of width 1/t: the energy leaves its bounds.
@@ -98,14 +120,14 @@ def test_failure_is_said():
 @pytest.mark.slow
 def test_derivatives_and_batches():
     """Forward mode, jitted and batched, against central differences of converged solutions."""
-    grid = dmft.RatioGrid(rtol=1e-6, panels=4, nodes=4, estimate_error=False)
+    grid = dmft.RatioGrid(rtol=1e-5, panels=3, nodes=4, estimate_error=False)
 
     def end(parameters):
         delta2, temperature, start = parameters
         model = spiked.MatrixTensor(p=3, delta2=delta2, deltap=4.0)
         problem = dmft.SphericalDynamics(model, temperature, initial_overlap=start)
-        found = dmft.solve(problem, 3.0, solver=grid, throw=False)
-        return jnp.stack([found.overlap(3.0), found.energy(2.9), found.response(2.8, 1.3)])
+        found = dmft.solve(problem, 1.5, solver=grid, throw=False)
+        return jnp.stack([found.overlap(1.5), found.energy(1.4), found.response(1.3, 0.7)])
 
     points = jnp.array([[0.5, 0.3, 0.1], [0.8, 1.0, 0.2]])
     slopes = jax.jit(jax.vmap(jax.jacfwd(end)))(points)
@@ -119,10 +141,10 @@ def test_derivatives_and_batches():
         dmft.SphericalDynamics(
             spiked.MatrixTensor(p=3, delta2=0.8, deltap=4.0), 1.0, initial_overlap=0.2
         ),
-        3.0,
+        1.5,
         solver=grid,
     )
-    np.testing.assert_allclose(values(points)[1, 0], alone.overlap(3.0), rtol=1e-9)
+    np.testing.assert_allclose(values(points)[1, 0], alone.overlap(1.5), rtol=1e-9)
 
 
 LONG = dmft.RatioGrid(rtol=1e-5, nodes=8, panels=12, estimate_error=False)
@@ -163,8 +185,7 @@ def test_gradient_flow_of_the_pure_glass():
     np.testing.assert_allclose(found.overlap(t), 0.3 * found.correlation(t, 0.0), rtol=1e-4)
     np.testing.assert_allclose(found.multiplier(t), -3 * found.energy(t), rtol=1e-12)
     # C(t, t - tau) = 1 - tau^2 |dx/dt|^2 / 2 at once after a time, whose square is -de/dt.
-    # (At t = 300 what is left of 1 - C is less than the tolerance that was asked for.)
-    for age in t[:2]:
+    for age in t:
         tau = 1e-2 * age**0.5
         speed = 2 * (1 - found.correlation(age + tau / 2, age - tau / 2)) / tau**2
         loss = -jax.grad(found.energy)(age)

@@ -71,6 +71,7 @@ def test_landscape_without_a_signal():
     assert_agrees(problem, runs, dmft.solve(problem, 2.0, solver=SOLVER))
 
 
+@pytest.mark.slow
 def test_equilibrium_is_stationary():
     """A start from equilibrium at the temperature of the dynamics: e = -Q(1) / T at all times."""
     pure = spiked.pure_p_spin(3)
@@ -130,6 +131,7 @@ def test_brownian_motion_on_the_sphere():
     assert not np.any(run.energies)
 
 
+@pytest.mark.slow
 def test_order_of_the_splitting():
     """Means at T > 0 are off by the square of the step, in the same landscapes."""
     problem = dmft.SphericalDynamics(
