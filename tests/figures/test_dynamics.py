@@ -10,7 +10,7 @@ from jaxsp.figures import Context, gradient_flow, langevin_state_evolution, pspi
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("module", "count"), [(langevin_state_evolution, 5), (gradient_flow, 7), (pspin_aging, 5)]
+    ("module", "count"), [(langevin_state_evolution, 5), (gradient_flow, 7), (pspin_aging, 7)]
 )
 def test_quick_figure(module, count):
     made = module.make(Context(quick=True))
