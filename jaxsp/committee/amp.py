@@ -87,7 +87,8 @@ def amp_step(
     g = jax.vmap(slope, (0, 0, None))(y, omega, V)
     g = damping * state.g + (1 - damping) * g
     precision = damping * state.precision + (1 - damping) * (g.T @ g) / p
-    field = state.mean @ precision + X.T @ g
+    # Not `X.T @ g`: on CPU that writes out the transposed matrix.
+    field = state.mean @ precision + (g.T @ X).T
     mean, covariances = jax.vmap(lambda b: denoise(model.prior, precision, b))(field)
     mean = damping * state.mean + (1 - damping) * mean
     covariance = damping * state.covariance + (1 - damping) * jnp.mean(covariances, axis=0)

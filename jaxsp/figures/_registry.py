@@ -96,6 +96,14 @@ FIGURES: dict[str, Entry] = {
         "Storage capacity of the spherical and of the binary perceptron",
         "jaxsp.figures.storage_capacity",
     ),
+    "committee-k2": Entry(
+        "Committee machine of two units: specialisation, the hard phase, linear classifiers",
+        "jaxsp.figures.committee_k2",
+    ),
+    "committee-large-k": Entry(
+        "Committee machine of many units: information-theoretic, and AMP's n of order K^2 p",
+        "jaxsp.figures.committee_large_k",
+    ),
     "phase-diagram-p3": Entry(
         "Spiked matrix-tensor model: the lines of all algorithms, flow among spurious minima",
         "jaxsp.figures.phase_diagram_p3",

@@ -134,6 +134,7 @@ def test_counts_of_positive_fields_match_scipys_orthants(units):
     np.testing.assert_allclose(found.sum(), 1.0, atol=1e-11)
 
 
+@pytest.mark.slow
 def test_threshold_of_more_units_matches_sampled_fields():
     # Conditional moments of sampled fields given the label: no orthants, and no derivative of log Z.
     units = 4
