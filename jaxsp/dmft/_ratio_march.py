@@ -21,8 +21,8 @@ from .problem import SphericalDynamics
 # Largest factors from one step to the next, and largest step in log(1 + t).
 _GROWTH, _SHRINK, _LARGEST = 1.15, 0.3, 0.3
 _SAFETY, _SMALLEST = 0.9, 1e-7
-# Rows of the polynomials in the last interval but one: two on either side.
-_ROWS_THERE = 4
+# Most rows of the polynomials in the last interval but one.
+_ROWS_THERE = 5
 # Newton's last correction, in units of the tolerance, and its most iterations.
 _NEWTON, _ITERATIONS = 0.02, 10
 
@@ -98,13 +98,10 @@ def landscape(problem: SphericalDynamics, mesh: Mesh, t: Scalar) -> Landscape:
 
 
 def _stable_window(clock: Array, count, x: Array, size: int) -> tuple[Array, Array]:
-    """As `window`, with four rows where x is between the last row but two and the last but one.
+    """As `window`, with at most five rows where x is between the last row but two and the last but one.
 
     Late in the day rates are so stiff that a row must agree with what is read of the rows around it: a
-    recursion. It is stable if reading never makes an oscillation from row to row larger, as polynomials
-    with the same number of rows on both sides do, and those that read in the last interval. In the one
-    before, six rows from the last one on have solutions that grow by 4 % a row; of five, the error turns
-    the phase, and soft modes of old glasses oscillate.
+    recursion, which for six or more rows, read there, has solutions that grow by 4 % a row and more.
     """
     index, weights = window(clock, count, x, size)
     fewer = min(size, _ROWS_THERE)

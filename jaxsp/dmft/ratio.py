@@ -57,7 +57,7 @@ class RatioGrid(eqx.Module):
     Attributes:
         rtol: what error is asked for, in units of $C(t,t) = 1$; each step is allowed a quarter of it.
         panels: halvings of the ratio towards either end; None: as many as `t_max` needs.
-        nodes: Gauss points in each panel; None: 10, and from 2^17 and 2^24 units of time on 12 and 14, as
+        nodes: Gauss points in each panel; None: 10, and from 2^14 and 2^17 units of time on 12 and 14, as
             what is left of the rates after their terms cancel is the smaller the older the system.
         order: of the rule, 2 to 5.
         max_steps: room for rows.
@@ -128,7 +128,7 @@ class RatioGrid(eqx.Module):
         """Tolerance and nodes of the solution, and of the second one that tells its error."""
         nodes = self.nodes
         if nodes is None:
-            nodes = 10 if halvings <= 17 else 12 if halvings <= 24 else 14
+            nodes = 10 if halvings <= 14 else 12 if halvings <= 17 else 14
         coarser = (min(_COARSER * self.rtol, 0.1), max(nodes - _FEWER_NODES, 4))
         return [(self.rtol, nodes), coarser][: 2 if self.estimate_error else 1]
 

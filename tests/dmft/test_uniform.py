@@ -204,6 +204,22 @@ def test_derivatives_and_batches():
     np.testing.assert_allclose(values(points)[0], end(points[0]), rtol=1e-12)
 
 
+@pytest.mark.slow
+def test_reverse_mode_needs_some_tables_and_not_some_for_each_step():
+    """A loop that is unrolled backwards keeps its tables at each of 192 steps: several hundred."""
+    steps = 96
+
+    def end(delta2):
+        model = spiked.MatrixTensor(p=3, delta2=delta2, deltap=4.0)
+        problem = dmft.SphericalDynamics(model, initial_overlap=0.1)
+        grid = dmft.UniformGrid(steps=steps, levels=2)
+        return dmft.solve(problem, 2.0, solver=grid, throw=False).table.overlap[-1]
+
+    compiled = jax.jit(jax.grad(end)).lower(0.5).compile()
+    table = 8 * (2 * steps + 1) ** 2
+    assert compiled.memory_analysis().temp_size_in_bytes < 100 * table
+
+
 def test_single_precision():
     model = spiked.MatrixTensor(p=3, delta2=jnp.float32(0.5), deltap=jnp.float32(4.0))
     low = dmft.SphericalDynamics(model, jnp.float32(1.0), initial_overlap=jnp.float32(0.1))
