@@ -11,7 +11,7 @@ def main() -> None:
     """Run the command line; say which extra to install if a library is missing."""
     if "sweep" in sys.argv[1:2]:
         _compute_fast()
-    else:
+    elif "--quick" in sys.argv[1:]:
         _compile_fast()
     _keep_compiled()
     try:
@@ -23,7 +23,7 @@ def main() -> None:
 
 
 def _compile_fast() -> None:
-    """For a program that compiles much and runs each piece once: code made in half the time."""
+    """For a program that compiles much and runs each piece briefly: code made in half the time."""
     level = "--xla_backend_optimization_level"
     flags = os.environ.get("XLA_FLAGS", "")
     if level not in flags:
