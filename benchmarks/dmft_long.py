@@ -74,15 +74,15 @@ def draw(rows: list[dict]) -> None:
     by_time = sorted((row for row in rows if row["tolerance"] == 1e-6), key=lambda r: r["t_max"])
     by_tolerance = sorted((r for r in rows if r["t_max"] == 1e3), key=lambda r: r["tolerance"])
     t = [row["t_max"] for row in by_time]
-    left.plot(t, [row["processor seconds"] for row in by_time], "o-", label="processor seconds")
+    left.plot(t, [row["seconds"] for row in by_time], "o-", label="seconds")
     left.plot(t, [row["steps"] for row in by_time], "s--", label="steps")
     left.plot(t, [row["nodes"] for row in by_time], "^:", label="nodes of a row")
     left.set(xscale="log", yscale="log", xlabel="last time", title="tolerance 1e-6")
     asked = [row["tolerance"] for row in by_tolerance]
     best = by_tolerance[0]["energy"]
     errors = [abs(row["energy"] - best) for row in by_tolerance[1:]]
-    right.plot(asked, [row["processor seconds"] for row in by_tolerance], "o-", color="C0")
-    right.set(xscale="log", xlabel="tolerance", ylabel="processor seconds", ylim=(0, None))
+    right.plot(asked, [row["seconds"] for row in by_tolerance], "o-", color="C0")
+    right.set(xscale="log", xlabel="tolerance", ylabel="seconds", ylim=(0, None))
     other = right.twinx()
     other.plot(asked, [row["error estimate"] for row in by_tolerance], "s--", color="C1",
                label="error estimate (of the coarser solution)")  # fmt: skip

@@ -48,6 +48,10 @@ class RatioGrid(eqx.Module):
     accurate than asked is not successful. `stats` counts steps, rejected ones and corrections, and has
     the largest $|C(t,t) - 1|$, extrapolated from lags above zero.
 
+    For the pure 3-spin at zero temperature, solutions of 12 and 14 nodes agree to 3e-6 up to ages of 3e4. Up
+    to 1e6 their energies still agree to 6e-7, but their correlations to 6e-4 only, as the clock of so old a
+    glass oscillates slightly with the step: this is said by a result that is not successful.
+
     Protocols of the strengths (`SphericalDynamics.strengths`) are for a `UniformGrid`; those of the
     temperature are for either.
 
