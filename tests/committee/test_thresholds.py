@@ -106,6 +106,13 @@ def test_binary_spinodal_is_where_the_iterated_full_map_escapes(found):
     assert last(1.005 * top)[0, 0] > 0.97
 
 
+@pytest.mark.slow
+def test_a_refined_quadrature_gives_the_same_binary_thresholds(found):
+    finer = committee.thresholds(committee.CommitteeMachine(2, priors.Rademacher(), order=16))
+    for name in ("specialization", "algorithmic", "information_theoretic"):
+        np.testing.assert_allclose(getattr(finer, name), getattr(found["binary"], name), rtol=1e-10)
+
+
 @pytest.mark.parametrize("units", [3, 5])
 def test_counts_of_positive_fields_match_scipys_orthants(units):
     mean, V_d, V_s = 0.4, 1.3, 0.2
