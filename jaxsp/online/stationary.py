@@ -182,10 +182,11 @@ def _described(net, state: Overlaps, residual, result) -> StationaryState:
     finite = jnp.all(jnp.isfinite(slope))
     eigenvalues = jnp.linalg.eigvals(jnp.where(finite, slope, 0.0))
     error = generalization_error(net, state)
-    # A root may lie where no covariance is, as beyond the largest learning rate.
+    # A root may lie where no covariance is, as beyond the largest learning rate. At small rates the
+    # plateau's covariance is next to singular, and known to rounding over the students' separation.
     C = state.covariance
     lowest = jnp.linalg.eigvalsh(jnp.where(finite, C, 0.0))[0]
-    possible = lowest >= -1e3 * jnp.finfo(C.dtype).eps * jnp.trace(jnp.abs(C))
+    possible = lowest >= -(jnp.finfo(C.dtype).eps ** 0.5) * jnp.trace(jnp.abs(C))
     result = RESULTS.where(possible, result, RESULTS.no_fixed_point)
     result = RESULTS.where(finite & jnp.isfinite(error), result, RESULTS.nonfinite)
     return StationaryState(state, error, eigenvalues, jnp.max(eigenvalues.real), residual, result)
