@@ -104,7 +104,7 @@ def _large_k(prior: Prior) -> LargeKThresholds:
     x = jnp.linspace(jnp.log(0.05 / rho), jnp.log(100 / rho), 48).astype(dtype)
     heights, gaps = jax.lax.map(lambda x: _at(fixed, x, order), x)
     valley = jnp.argmin(heights)
-    xtol = 64 * jnp.finfo(dtype).eps
+    xtol = float(64 * jnp.finfo(dtype).eps)
 
     def slope(x):
         return jax.jvp(lambda x: _at(fixed, x, order)[0], (x,), (jnp.ones_like(x),))[1]
