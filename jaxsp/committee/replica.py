@@ -12,7 +12,7 @@ from jaxtyping import Array, ArrayLike, Bool, Num
 
 from .._checks import check_number
 from .._types import Scalar, ScalarLike
-from ..numerics import raise_unless_successful
+from ..numerics import best_entry, raise_unless_successful
 from .curve import scan
 from .fields import full_potential
 from .model import CommitteeMachine, prepare
@@ -41,14 +41,7 @@ class Branches(eqx.Module):
     def optimal(self) -> Solution:
         """Of the stable ones, that of largest free entropy: what `bayes_optimal` gives."""
         f = self.solution.free_entropy
-        best = jnp.argmax(jnp.where(self.stable & ~jnp.isnan(f), f, -jnp.inf), axis=-1)
-
-        def select(leaf):
-            axis = self.stable.ndim - 1
-            index = best[(..., None) + (None,) * (leaf.ndim - axis - 1)]
-            return jnp.take_along_axis(leaf, index, axis=axis).squeeze(axis)
-
-        return jax.tree.map(select, self.solution)
+        return best_entry(self.solution, jnp.where(self.stable & ~jnp.isnan(f), f, -jnp.inf))
 
 
 def branches(model: CommitteeMachine, alpha: ScalarLike) -> Branches:

@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool
 from .._checks import check_number
 from .._types import Scalar, ScalarLike
 from ..numerics import (
+    best_entry,
     bracketed_root,
     evaluated_if,
     frozen,
@@ -55,18 +56,12 @@ class Branches(eqx.Module):
     def optimal(self) -> Solution:
         """Of the stable ones, that of largest free entropy: what `bayes_optimal` gives."""
         f = self.solution.free_entropy
-        return self._select(jnp.where(self.stable & ~jnp.isnan(f), f, -jnp.inf))
+        return best_entry(self.solution, jnp.where(self.stable & ~jnp.isnan(f), f, -jnp.inf))
 
     @property
     def uninformed(self) -> Solution:
         """The stable one of least overlap: where `state_evolution` from an uninformed start ends."""
-        return self._select(self.stable)
-
-    def _select(self, score: Array) -> Solution:
-        best = jnp.argmax(score, axis=-1, keepdims=True)
-        return jax.tree.map(
-            lambda leaf: jnp.take_along_axis(leaf, best, axis=-1)[..., 0], self.solution
-        )
+        return best_entry(self.solution, self.stable)
 
 
 class Candidates(eqx.Module):

@@ -25,6 +25,7 @@ from ._implicit import (
     with_implicit_derivative as with_implicit_derivative,
 )
 from ._loop import (
+    best_entry as best_entry,
     evaluated_if as evaluated_if,
     frozen as frozen,
     numbers_as_arrays as numbers_as_arrays,

@@ -55,3 +55,15 @@ def frozen(tree: T) -> T:
     return jax.tree.map(
         lambda leaf: jax.lax.stop_gradient(leaf) if eqx.is_array(leaf) else leaf, tree
     )
+
+
+def best_entry(tree: T, score: Array) -> T:
+    """The entry along the last axis of `score`, with whose axes all leaves begin, where it is largest."""
+    axis = score.ndim - 1
+    best = jnp.argmax(score, axis=-1)
+
+    def select(leaf):
+        index = best.reshape(*best.shape, 1, *(1,) * (leaf.ndim - score.ndim))
+        return jnp.take_along_axis(leaf, index, axis=axis).squeeze(axis)
+
+    return jax.tree.map(select, tree)

@@ -178,3 +178,13 @@ def test_meshes(name, axis_type):
     close(sharded, wanted)
     close(inside, wanted)
     close(slope, jax.grad(lambda scale: jnp.sum(exact(scale * THETAS)))(1.1))
+
+
+def test_best_entry_of_leaves_with_axes_of_their_own():
+    score = jnp.asarray([[1.0, 3.0, 2.0], [5.0, 4.0, -jnp.inf]])
+    leaf = jnp.arange(24.0).reshape(2, 3, 2, 2)
+    found = numerics.best_entry((score, leaf), score)
+    np.testing.assert_array_equal(found[0], [3.0, 5.0])
+    np.testing.assert_array_equal(found[1], np.stack([leaf[0, 1], leaf[1, 0]]))
+    one = numerics.best_entry(leaf[0], score[0])
+    np.testing.assert_array_equal(one, leaf[0, 1])
