@@ -40,7 +40,7 @@ def central(f, x, h=1e-3):
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=[pytest.mark.slow] * (name == "phase retrieval"))
+        pytest.param(name, marks=[pytest.mark.slow] * (name in ("phase retrieval", "sparsity")))
         for name in FAMILIES
     ],
 )
