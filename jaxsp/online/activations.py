@@ -109,23 +109,23 @@ class Erf(Activation):
         The $L$ are those of $1 + C$ given the two slopes' fields: $L_0 / L_4$ is the covariance of the
         other two given those, $L_1 / L_4$ and $L_2 / L_4$ their variances plus one.
         """
-        d = 1 + jnp.diagonal(C)
-        determinant = self._determinants(C, students)[:, :students]
-        c = C[:students]
+        # Both pairs, of slopes i and k and of units a and b, are symmetric: each is taken once.
+        (i, k), (a, b) = np.triu_indices(students), np.triu_indices(C.shape[0])
+        d, c = 1 + jnp.diagonal(C), C[:students]
+        determinant = self._determinants(C, students)[i, k][:, None]
+        ci, ck, cik, di, dk = c[i], c[k], c[i, k][:, None], d[i][:, None], d[k][:, None]
+
         # Covariance of a and b given i and k, for unit noise added to i and k: Cramer's rule.
-        ci, ck = c[:, None, :], c[None, :, :]
-        di, dk = d[:students, None, None, None], d[None, :students, None, None]
-        cik = c[:, :students, None, None]
-        outer = (
-            dk * ci[..., :, None] * ci[..., None, :]
-            + di * ck[..., :, None] * ck[..., None, :]
-            - cik * (ci[..., :, None] * ck[..., None, :] + ck[..., :, None] * ci[..., None, :])
-        )
-        given = C - outer / determinant[..., None, None]
-        variance = 1 + jnp.diagonal(given, axis1=-2, axis2=-1)
-        scale = jnp.sqrt(variance[..., :, None] * variance[..., None, :])
-        weighted = jnp.einsum("a,ikab,b->ik", u, jnp.arcsin(given / scale), u)
-        return (4 / np.pi**2) * weighted / jnp.sqrt(determinant)
+        def explained(a, b):
+            own = dk * ci[:, a] * ci[:, b] + di * ck[:, a] * ck[:, b]
+            return (own - cik * (ci[:, a] * ck[:, b] + ck[:, a] * ci[:, b])) / determinant
+
+        every = np.arange(C.shape[0])
+        scale = 1 / jnp.sqrt(d - explained(every, every))
+        angles = jnp.arcsin((C[a, b] - explained(a, b)) * scale[:, a] * scale[:, b])
+        weights = jnp.where(a == b, 1.0, 2.0) * u[a] * u[b]
+        pairs = (4 / np.pi**2) * (angles @ weights) / jnp.sqrt(determinant[:, 0])
+        return jnp.zeros((students, students), C.dtype).at[i, k].set(pairs).at[k, i].set(pairs)
 
 
 class Linear(Activation):
