@@ -21,14 +21,16 @@ class AMPState(eqx.Module):
     Attributes:
         mean: $\hat w$ `(p, K)`, means of the marginal posteriors.
         covariance: the mean over the inputs of their K x K covariances.
-        g: $g_{\rm out}$ of each output at the last iteration (zero before the first).
-        precision: $A$ of the last iteration, K x K.
+        g: $g_{\rm out}$ of each output at the last iteration (zero before the first), damped.
+        precision: $A$ of the last iteration, K x K, damped.
+        reacted: the mean that the outputs' $g$ has answered to, $\hat w$ damped alike.
     """
 
     mean: Float[Array, "p K"]
     covariance: Float[Array, "K K"]
     g: Float[Array, "n K"]
     precision: Float[Array, "K K"]
+    reacted: Float[Array, "p K"]
 
 
 class AMPResult(eqx.Module):
@@ -75,7 +77,8 @@ def amp_step(
 
     $V$, the mean of the posterior covariances, and $A$ are common to all fields and weights, up to
     $O(p^{-1/2})$ for iid entries of variance $1/p$. At the Bayes optimum $A$ may be had from $g g^T$
-    instead of from a second derivative: it then has no negative direction.
+    instead of from a second derivative: it then has no negative direction. Damping mixes $g$, $A$ and the
+    $\hat w_i$ of $A \hat w_i$ with their predecessors, never that of $X \hat w$: see `jaxsp.glm.amp_step`.
     """
     p, K = state.mean.shape
     # At perfect recovery the covariance underflows; the rounding of a field does not.
@@ -85,14 +88,13 @@ def amp_step(
     omega = X @ state.mean - state.g @ V
     slope = jax.grad(model.output.log_partition, 1)
     g = jax.vmap(slope, (0, 0, None))(y, omega, V)
-    g = damping * state.g + (1 - damping) * g
     precision = damping * state.precision + (1 - damping) * (g.T @ g) / p
+    g = damping * state.g + (1 - damping) * g
+    reacted = damping * state.reacted + (1 - damping) * state.mean
     # Not `X.T @ g`: on CPU that writes out the transposed matrix.
-    field = state.mean @ precision + (g.T @ X).T
+    field = reacted @ precision + (g.T @ X).T
     mean, covariances = jax.vmap(lambda b: denoise(model.prior, precision, b))(field)
-    mean = damping * state.mean + (1 - damping) * mean
-    covariance = damping * state.covariance + (1 - damping) * jnp.mean(covariances, axis=0)
-    return AMPState(mean, covariance, g, precision)
+    return AMPState(mean, jnp.mean(covariances, axis=0), g, precision, reacted)
 
 
 def amp(
@@ -226,7 +228,9 @@ def _amp(
     lowest = 1e-6 * variance
     values, vectors = jnp.linalg.eigh(covariance)
     covariance = (vectors * jnp.maximum(values, lowest)) @ vectors.T
-    state = AMPState(start, covariance, jnp.zeros((n, K), y.dtype), jnp.zeros((K, K), y.dtype))
+    state = AMPState(
+        start, covariance, jnp.zeros((n, K), y.dtype), jnp.zeros((K, K), y.dtype), start
+    )
     history = tuple(jnp.broadcast_to(v, (max_steps + 1, K, K)) for v in measure(state))
     changes = jnp.full(max_steps + 1, jnp.inf, y.dtype)
     carry = (state, history, changes, jnp.asarray(True), jnp.asarray(0))

@@ -113,3 +113,13 @@ def test_large_instances_follow_state_evolution_on_both_sides_of_the_transition(
     theory = np.array([expected.q_d, expected.q_a])
     # Below the transition q_d is a fluctuation of a size below 1/sqrt(p).
     np.testing.assert_array_less(np.abs(measured.mean(axis=0) - theory), 4 * error + 3e-3)
+
+
+def test_damping_does_not_move_the_fixed_point():
+    model = committee.CommitteeMachine(2, priors.Gaussian())
+    data = committee.sample_instance(model, inputs=200, samples=200, key=jax.random.key(3))
+    plain, damped = (
+        committee.amp(model, data.X, data.y, damping=damping, max_steps=400).mean
+        for damping in (0.0, 0.4)
+    )
+    np.testing.assert_allclose(damped, plain, atol=1e-6)
