@@ -1,16 +1,21 @@
-"""Making figures: pictures, data and the report, one after the other."""
+"""Making figures: pictures, data and the report."""
 
+import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+
+import jax
 
 from .._checks import check_choice
 from .._provenance import provenance
-from ._registry import FIGURES, Context, Entry, Figure
+from ._registry import FIGURES, Context, Entry
 from ._report import Row, write_report
+from ._workers import relayed, workers
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,9 @@ def reproduce(
 ) -> list[Outcome]:
     """Make figures into a folder: a PNG, a NetCDF file and rows of `report.json` for each.
 
-    A figure that fails does not stop the others, and each is on disk as soon as those before it are.
+    A figure that fails does not stop the others, and each is on disk as soon as it is made, its rows as
+    soon as those before it are. On CPU, several are made at once by processes; they start like those
+    of `multiprocessing`, so a script must call this under `if __name__ == "__main__"`.
 
     Args:
         names: which figures; all of them if empty.
@@ -58,14 +65,12 @@ def reproduce(
     probe.touch()
     probe.unlink()
     outcomes = []
-    with ThreadPoolExecutor(_AT_ONCE) as threads:
-        # Drawn and written here, one by one: matplotlib's text layout does not like company.
-        making = {name: threads.submit(figures[name].make, context) for name in names or figures}
-        for name, figure in making.items():
+    with _made(names or list(figures), out, context, figures) as making:
+        for name, rows_of in making.items():
             try:
-                made = figure.result()
-                _write(made, name, out)
-                outcome = Outcome(name, made.rows, None)
+                rows = rows_of()
+                write_report(out / "report.json", name, rows)
+                outcome = Outcome(name, rows, None)
             except Exception as error:
                 traceback.print_exc(file=sys.stderr)
                 outcome = Outcome(name, [], error)
@@ -74,12 +79,30 @@ def reproduce(
     return outcomes
 
 
-# Compiling takes most of the time of a figure and one core; two fill two, or overlap with computing.
-_AT_ONCE = 2
+# A process needs some gigabytes for what it compiles.
+_AT_ONCE = 4
 
 
-def _write(figure: Figure, name: str, out: Path) -> None:
+@contextmanager
+def _made(
+    names: Sequence[str], out: Path, context: Context, figures: dict[str, Entry]
+) -> Generator[dict[str, Callable[[], Sequence[Row]]]]:
+    """For each name a function that waits for the figure's rows."""
+    # An accelerator is one process's.
+    cores = (os.cpu_count() or 1) if jax.default_backend() == "cpu" else 1
+    count = min(len(names), cores, _AT_ONCE)
+    if count == 1:
+        yield {name: partial(_make, name, figures[name], out, context) for name in names}
+        return
+    with workers(count, context.progress) as pool:
+        there = replace(context, progress=relayed)
+        yield {name: pool.submit(_make, name, figures[name], out, there).result for name in names}
+
+
+def _make(name: str, entry: Entry, out: Path, context: Context) -> Sequence[Row]:
+    """Make a figure and write it, but for its rows: the report is one file for all."""
+    figure = entry.make(context)
     figure.picture.savefig(out / f"{name}.png", dpi=150, bbox_inches="tight")
     data = figure.data.assign_attrs(provenance())
     data.to_netcdf(out / f"{name}.nc", engine="h5netcdf")
-    write_report(out / "report.json", name, figure.rows)
+    return figure.rows

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 import jaxsp
 from jaxsp import _cli
 from jaxsp.figures import FIGURES, _run
-from tests.figures.test_run import TABLE
+from tests.figures.fakes import TABLE
 
 runner = CliRunner()
 

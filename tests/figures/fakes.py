@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure as Picture
 
-from jaxsp.figures import Figure, Row
+from jaxsp.figures import Entry, Figure, Row
 
 
 def _figure(rows):
@@ -13,8 +13,11 @@ def _figure(rows):
     return Figure(picture, xr.Dataset({"x": ("n", np.arange(3.0))}), rows)
 
 
-def make(context):
-    return _figure([Row("good/one", 1.0, 0.1, 1.05, 0.0, "arithmetic")])
+class Good:
+    @staticmethod
+    def make(context):
+        list(context.progress(range(2), "nothing"))
+        return _figure([Row("good/one", 1.0, 0.1, 1.05, 0.0, "arithmetic")])
 
 
 class Wrong:
@@ -27,3 +30,13 @@ class Broken:
     @staticmethod
     def make(context):
         raise ZeroDivisionError("on purpose")
+
+
+class Fake(Entry):
+    """An entry whose `module` is a class here; it can be sent to another process."""
+
+    def make(self, context):
+        return globals()[self.module].make(context)
+
+
+TABLE: dict[str, Entry] = {name.lower(): Fake("fake", name) for name in ("Good", "Wrong", "Broken")}

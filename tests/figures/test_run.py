@@ -1,7 +1,6 @@
 """The report, and the making of figures into a folder."""
 
 import json
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -10,23 +9,8 @@ import xarray as xr
 from jaxsp.figures import FIGURES, Context, Row, reproduce
 from jaxsp.figures._report import read_report, write_report
 
-from . import fakes
+from .fakes import TABLE
 
-
-@dataclass(frozen=True)
-class FakeEntry:
-    maker: object
-    title: str = "fake"
-
-    def make(self, context):
-        return self.maker.make(context)
-
-
-TABLE = {
-    "good": FakeEntry(fakes),
-    "wrong": FakeEntry(fakes.Wrong),
-    "broken": FakeEntry(fakes.Broken),
-}
 KEYS = {
     "name", "value", "uncertainty", "reference", "reference_uncertainty", "source", "agrees",
 }  # fmt: skip
@@ -54,8 +38,17 @@ def test_figures_become_files(tmp_path):
 
 
 def test_a_failure_does_not_stop_the_rest(tmp_path, capsys):
-    outcomes = reproduce(["broken", "wrong", "good"], tmp_path, Context(), figures=TABLE)
+    shown = []
+
+    def progress(steps, description):
+        for step in steps:
+            yield step
+            shown.append((description, step))
+
+    context = Context(progress=progress)
+    outcomes = reproduce(["broken", "wrong", "good"], tmp_path, context, figures=TABLE)
     assert [o.succeeded for o in outcomes] == [False, False, True]
+    assert shown == [("nothing", 0), ("nothing", 1)]
     assert "on purpose" in capsys.readouterr().err
     names = {row["name"]: row["agrees"] for row in read_report(tmp_path / "report.json")}
     assert names == {"wrong/two": False, "good/one": True}
