@@ -2,6 +2,14 @@
 
 from .amp import AMPResult as AMPResult, AMPState as AMPState, amp as amp, amp_step as amp_step
 from .large_k import LargeKThresholds as LargeKThresholds, large_k_thresholds as large_k_thresholds
+from .maps import (
+    FromLogLikelihood as FromLogLikelihood,
+    IntegratedOutput as IntegratedOutput,
+    LabelMap as LabelMap,
+    LinearOutput as LinearOutput,
+    NoisyFunction as NoisyFunction,
+    SoftCommittee as SoftCommittee,
+)
 from .model import CommitteeMachine as CommitteeMachine
 from .outputs import (
     LabelOfSigns as LabelOfSigns,

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Num, PRNGKeyArray
 from .._checks import check_number, check_shape
 from .._types import Count, Scalar, ScalarLike
 from ..numerics import RESULTS, is_concrete, numbers_as_arrays, raise_unless_successful, real_dtype
-from .model import CommitteeMachine, check_units
+from .model import CommitteeMachine
 from .weights import denoise
 
 
@@ -87,7 +87,11 @@ def amp_step(
     V = state.covariance + floor * jnp.eye(K, dtype=size.dtype)
     omega = X @ state.mean - state.g @ V
     slope = jax.grad(model.output.log_partition, 1)
-    g = jax.vmap(slope, (0, 0, None))(y, omega, V)
+    if model.output.noise_dimensions(K):
+        # Outputs that are averages themselves, in parts: each needs memory for its points.
+        g = jax.lax.map(lambda pair: slope(*pair, V), (y, omega), batch_size=256)
+    else:
+        g = jax.vmap(slope, (0, 0, None))(y, omega, V)
     precision = damping * state.precision + (1 - damping) * (g.T @ g) / p
     g = damping * state.g + (1 - damping) * g
     reacted = damping * state.reacted + (1 - damping) * state.mean
@@ -119,7 +123,7 @@ def amp(
     out of the start in $O(\log p)$ iterations.
 
     Args:
-        model: the committee, of at most two hidden units.
+        model: the committee.
         X: design matrix `(n, p)`. Its floating-point type is that of the computation.
         y: outputs `(n,)`.
         key: of the random start (default: `jax.random.key(0)`).
@@ -145,7 +149,6 @@ def amp(
         >>> run.mean.shape, int(run.iterations)
         ((100, 2), 5)
     """
-    check_units(model)
     check_number("damping", damping, minimum=0.0)
     if is_concrete(damping) and float(damping) >= 1:
         raise ValueError(f"Argument `damping` must be in [0, 1), but is {damping}.")

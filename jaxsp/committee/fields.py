@@ -1,9 +1,13 @@
 r"""One output whose fields are known to be $\omega \sim \mathcal N(0, q)$ up to a Gaussian of covariance V.
 
 Everything is an expectation over $\omega$ and the output. Two hidden units go by polar coordinates in
-the plane of $\omega$: all features (a field's change of sign, the exchange of two labels) lie on lines
-through the origin, at known angles, so that panels crowd there however narrow they are.
+the plane of $\omega$ if the output has steps or kinks: all features (a field's change of sign, the exchange
+of two labels) lie on lines through the origin, at known angles, so that panels crowd there however narrow
+they are. Smooth outputs and three units go by products of trapezoid rules, and more units by several sets
+of quasi-random points, whose spread is the statistical error.
 """
+
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -13,6 +17,7 @@ from jaxtyping import Array, Float
 from .._types import Scalar
 from ..numerics import Rule, frozen, gaussian_panels, graded_panels
 from ..numerics._quadrature import TAIL
+from ._points import PRODUCT_UNITS, product_normal, replicated, three_exchangeable, uniform_normal
 from .model import CommitteeMachine
 from .outputs import LabelOfSigns, symmetric
 
@@ -25,15 +30,18 @@ class FieldPotential(eqx.Module):
             the symmetric ansatz, or the K x K matrix. State evolution is $r = \alpha\, \mathbb E\, g g^T$.
         potential: $\Phi_{\rm out} = \mathbb E_\omega \int dy\, Z_{\rm out} \log Z_{\rm out}$.
         squared_error: $\mathbb E_\omega \mathrm{Var}(y|\omega)$.
-        disagreement: how often two draws from the posterior predict different labels.
+        disagreement: how often two draws from the posterior predict different labels; None without labels.
         missing_probability: $\mathbb E_\omega |1 - \int dy\, Z_{\rm out}|$; zero, up to the quadrature.
+        statistical_error: of Monte Carlo averages the standard error of the information, relative to its
+            largest entry; zero for quadratures.
     """
 
     information: Float[Array, "..."]
     potential: Scalar
     squared_error: Scalar
-    disagreement: Scalar
+    disagreement: Scalar | None
     missing_probability: Scalar
+    statistical_error: Scalar
 
 
 @eqx.filter_jit
@@ -41,23 +49,31 @@ def symmetric_potential(
     model: CommitteeMachine, q: Float[Array, " 2"], V: Float[Array, " 2"], order: int
 ) -> FieldPotential:
     """Expectations for a permutation-symmetric overlap, given by eigenvalues (difference, sum)."""
-    K = model.hidden_units
+    K, output = model.hidden_units, model.output
     root = _square_root(q)
-    rule = _symmetric_rule(K, *frozen((q, V)), order)
+    rule = _symmetric_rule(model, *frozen((q, V)), order)
     covariance = symmetric(V, K)
+    # In a full rule the mirror images are there already.
+    folded = K == 2 and not output.mirrored and not model.averaged
 
-    def at(point):
+    def at(point, noise):
         if K == 1:
             omega = root[1:] * point
-        else:
+        elif model.averaged:
+            omega = symmetric(root, K) @ point
+        elif K == 2:
             total, difference = root[1] * point[0], root[0] * point[1]
             omega = jnp.stack([total + difference, total - difference]) / jnp.sqrt(2.0).astype(
                 q.dtype
             )
-        here = _at_fields(model, omega, covariance)
-        if not model.output.mirrored:
+        else:
+            omega = (point * jnp.stack([root[1], root[0], root[0]])) @ _triangle(q.dtype)
+        here = _at_fields(model, omega, covariance, order, noise)
+        if folded:
             here = jax.tree.map(
-                lambda a, b: 0.5 * (a + b), here, _at_fields(model, -omega, covariance)
+                lambda a, b: 0.5 * (a + b),
+                here,
+                _at_fields(model, -omega, covariance, order, noise),
             )
         matrix = here.information
         total = jnp.sum(matrix) / K
@@ -65,7 +81,7 @@ def symmetric_potential(
         other = (jnp.trace(matrix) - total) / max(K - 1, 1)
         return eqx.tree_at(lambda f: f.information, here, jnp.stack([other, total]))
 
-    return _average(at, rule)
+    return _average(model, at, rule, order)
 
 
 class FieldResponse(eqx.Module):
@@ -90,35 +106,51 @@ def unspecialized_potential(
     $F_d = q_d\, \mathbb E \sum_y Z h_d^2$, and since Z solves the heat equation in the covariance,
     $h_d = \frac{2}{K - 1} \partial_{V_d} \log Z$.
     """
-    K = model.hidden_units
+    K, output = model.hidden_units, model.output
     fixed_q, fixed_V = frozen((q, V))
-    scale = jnp.sqrt(jnp.maximum(fixed_q, jnp.finfo(q.dtype).tiny ** 0.5))
-    width = jnp.clip(jnp.sqrt(fixed_V[1]) / scale, 1e-12, 1e3)
-    rule = gaussian_panels(jnp.zeros_like(width)[None], width[None], 2 * order, subdivisions=3)
-    output = model.output
-    assert isinstance(output, LabelOfSigns)
+    rule = _line_rule(model, fixed_q, fixed_V[1], order)
+    closed = isinstance(output, LabelOfSigns)
+    fixed_matrix = symmetric(fixed_V, K)
 
-    labels = output.labels(K).astype(q.dtype)
+    def at(v, noise):
+        if isinstance(output, LabelOfSigns):
+            outputs = output.labels(K).astype(q.dtype)
+            measure = jnp.ones_like(outputs)
+        else:
+            centre = jnp.full(K, _square_root(fixed_q) * v / jnp.sqrt(1.0 * K), q.dtype)
+            found = frozen(output.output_rule(centre, fixed_matrix, order, noise))
+            outputs, measure = found.nodes, found.weights
 
-    def at(v):
         def log_z(total, difference):
-            value = output.common_log_partitions(K, total, jnp.stack([difference, V[1]]))
+            pair = jnp.stack([difference, V[1]])
+            if isinstance(output, LabelOfSigns):
+                value = output.common_log_partitions(K, total, pair)
+            else:
+                omega = jnp.full(K, total / jnp.sqrt(1.0 * K), q.dtype)
+                value = output.outcome_log_partitions(
+                    outputs, omega, symmetric(pair, K), order, noise
+                )
             return value, value
 
         (g, h), values = jax.jacfwd(log_z, (0, 1), has_aux=True)(_square_root(q) * v, V[0])
         possible = values > -jnp.inf
         values, g, h = (jnp.where(possible, x, 0.0) for x in (values, g, h))
-        weight = jnp.where(possible, jnp.exp(values), 0.0)
+        weight = measure * jnp.where(possible, jnp.exp(values), 0.0)
         information = jnp.sum(weight * g**2)
         potential = FieldPotential(
             information=jnp.stack([jnp.zeros_like(information), information]),
             potential=jnp.sum(weight * values),
-            **_prediction(weight, labels),
+            **_prediction(model, weight, outputs),
         )
         return FieldResponse(potential, jnp.sum(weight * (2 / max(K - 1, 1) * h) ** 2))
 
-    values = jax.vmap(at)(rule.nodes)
-    return jax.tree.map(lambda v: jnp.tensordot(rule.weights, v, axes=1), values)
+    if closed or not (model.averaged and output.noise_dimensions(K)):
+        return _quadrature(model, at, rule, None)
+    noise = replicated(output.noise_dimensions(K), 64 * order, order, q.dtype)
+    values = jax.lax.map(lambda n: _quadrature(model, at, rule, n), noise)
+    found = jax.tree.map(lambda v: jnp.mean(v, axis=0), values)
+    error = _spread(values.potential.information)
+    return eqx.tree_at(lambda f: f.potential.statistical_error, found, error)
 
 
 @eqx.filter_jit
@@ -128,53 +160,92 @@ def full_potential(
     """Expectations for any overlap matrix."""
     K = model.hidden_units
     root = jnp.linalg.cholesky(q + jnp.finfo(q.dtype).eps * jnp.trace(q) * jnp.eye(K))
-    rule = _full_rule(K, *frozen((root, V)), order)
+    rule = _full_rule(model, *frozen((root, V)), order)
 
-    def at(point):
-        return _at_fields(model, root @ jnp.atleast_1d(point), V)
+    def at(point, noise):
+        return _at_fields(model, root @ jnp.atleast_1d(point), V, order, noise)
 
-    return _average(at, rule)
+    return _average(model, at, rule, order)
 
 
-def _average(at, rule: Rule) -> FieldPotential:
-    values = jax.vmap(at)(rule.nodes)
+def _average(model: CommitteeMachine, at, rule: Rule, order: int) -> FieldPotential:
+    """The expectation, with its standard error if there are several sets of points."""
+    K = model.hidden_units
+    if rule.weights.ndim == 1:
+        return _quadrature(model, at, rule, None)
+    dimensions = model.output.noise_dimensions(K)
+    dtype = rule.weights.dtype
+    if dimensions:
+        noise = replicated(dimensions, 64 * order, order, dtype)
+        values = jax.lax.map(lambda pair: _quadrature(model, at, *pair), (rule, noise))
+    else:
+        values = jax.lax.map(lambda rule: _quadrature(model, at, rule, None), rule)
+    found = jax.tree.map(lambda v: jnp.mean(v, axis=0), values)
+    return eqx.tree_at(lambda f: f.statistical_error, found, _spread(values.information))
+
+
+def _quadrature(model: CommitteeMachine, at, rule: Rule, noise: Rule | None):
+    def here(point):
+        return at(point, noise)
+
+    # What averages over fields itself needs memory for each point of the rule.
+    if model.output.integrated:
+        values = jax.lax.map(here, rule.nodes)
+    elif model.hidden_units > 2:
+        values = jax.lax.map(here, rule.nodes, batch_size=64)
+    else:
+        values = jax.vmap(here)(rule.nodes)
     return jax.tree.map(lambda v: jnp.tensordot(rule.weights, v, axes=1), values)
 
 
+def _spread(information: Float[Array, "sets *s"]) -> Scalar:
+    """The standard error of a mean over sets of points, relative to the largest entry."""
+    error = jnp.std(information, axis=0, ddof=1) / information.shape[0] ** 0.5
+    largest = jnp.max(jnp.abs(jnp.mean(information, axis=0)))
+    return jax.lax.stop_gradient(jnp.max(error) / jnp.maximum(largest, jnp.finfo(error.dtype).tiny))
+
+
 def _at_fields(
-    model: CommitteeMachine, omega: Float[Array, " K"], V: Float[Array, "K K"]
+    model: CommitteeMachine,
+    omega: Float[Array, " K"],
+    V: Float[Array, "K K"],
+    order: int,
+    noise: Rule | None,
 ) -> FieldPotential:
     """Sums over the outputs at given fields."""
     output = model.output
-    assert isinstance(output, LabelOfSigns)
-    labels = output.labels(model.hidden_units).astype(omega.dtype)
+    outputs = frozen(output.output_rule(*frozen((omega, V)), order, noise))
 
     def with_value(omega):
-        value = output.log_partitions(omega, V)
+        value = output.outcome_log_partitions(outputs.nodes, omega, V, order, noise)
         return value, value
 
     g, log_z = jax.jacfwd(with_value, has_aux=True)(omega)
     # Impossible outputs weigh nothing, whatever their denoiser.
     possible = log_z > -jnp.inf
     log_z, g = jnp.where(possible, log_z, 0.0), jnp.where(possible[:, None], g, 0.0)
-    weight = jnp.where(possible, jnp.exp(log_z), 0.0)
+    weight = outputs.weights * jnp.where(possible, jnp.exp(log_z), 0.0)
     return FieldPotential(
         information=jnp.einsum("y,yk,yl->kl", weight, g, g),
         potential=jnp.sum(weight * log_z),
-        **_prediction(weight, labels),
+        **_prediction(model, weight, outputs.nodes),
     )
 
 
 def _prediction(
-    weight: Float[Array, " labels"], labels: Float[Array, " labels"]
-) -> dict[str, Scalar]:
-    """What can be said of a label of known probabilities."""
-    mean = jnp.sum(weight * labels)
+    model: CommitteeMachine, weight: Float[Array, " outputs"], outputs: Float[Array, " outputs"]
+) -> dict[str, Any]:
+    """What can be said of an output of known probabilities."""
+    mean = jnp.sum(weight * outputs)
+    labels = model.output.labels(model.hidden_units) is not None
     return {
-        "squared_error": jnp.sum(weight * (labels - mean) ** 2),
+        "squared_error": jnp.sum(weight * (outputs - mean) ** 2),
         # Summed over pairs: one minus a probability close to one would cancel.
-        "disagreement": 2 * jnp.sum(jnp.tril(weight[:, None] * weight[None, :], -1)),
+        "disagreement": 2 * jnp.sum(jnp.tril(weight[:, None] * weight[None, :], -1))
+        if labels
+        else None,
         "missing_probability": jnp.abs(1 - jnp.sum(weight)),
+        "statistical_error": jnp.zeros_like(mean),
     }
 
 
@@ -184,16 +255,44 @@ def _square_root(q: Float[Array, "*s"]) -> Float[Array, "*s"]:
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, q, 1.0)), 0.0)
 
 
-def _symmetric_rule(K: int, q: Float[Array, " 2"], V: Float[Array, " 2"], order: int) -> Rule:
-    """Standard normal points, one coordinate for the sum of the units and one for their difference.
+def _triangle(dtype) -> Float[Array, "3 3"]:
+    """An orthonormal basis (rows) of three units: the sum, and two of the plane of differences."""
+    rows = [[2**0.5, 2**0.5, 2**0.5], [3**0.5, -(3**0.5), 0.0], [1.0, 1.0, -2.0]]
+    return jnp.asarray(rows, dtype) / 6**0.5
 
-    Of the plane a quadrant, the rest being its mirror images.
+
+def _line_rule(model: CommitteeMachine, q: Scalar, V: Scalar, order: int) -> Rule:
+    """Standard normal points for fields of a common mean, of which the sum has the overlap q."""
+    output, K = model.output, model.hidden_units
+    if output.field_breakpoints:
+        scale = jnp.sqrt(jnp.maximum(q, jnp.finfo(q.dtype).tiny ** 0.5))
+        width = jnp.clip(jnp.sqrt(V) / scale, 1e-12, 1e3)[None]
+        if K == 1 or not output.integrated:
+            return gaussian_panels(jnp.zeros_like(width), width, 2 * order, subdivisions=3)
+        return gaussian_panels(jnp.zeros_like(width), width, order)
+    points = {1: 8, 2: 4}.get(K, 2) * order
+    return uniform_normal(points, 8.5 if K == 1 else 7.0, q.dtype, half=output.mirrored)
+
+
+def _symmetric_rule(
+    model: CommitteeMachine, q: Float[Array, " 2"], V: Float[Array, " 2"], order: int
+) -> Rule:
+    """Standard normal points, the first coordinates for the sum of the units and for their difference.
+
+    Of the plane of two units a quadrant, the rest being its mirror images.
     """
+    K, output = model.hidden_units, model.output
+    if model.averaged:
+        return replicated(K, 24 * order, order, q.dtype)
+    order = _field_order(model, order)
+    if K == PRODUCT_UNITS:
+        return three_exchangeable(order, q.dtype, half=output.mirrored)
+    if K == 1:
+        return _line_rule(model, q[1], V[1], order)
+    if not output.field_breakpoints:
+        return product_normal(2, 2 * order, q.dtype, (True, True))
     tiny = jnp.finfo(q.dtype).tiny ** 0.5
     scale, widths = jnp.sqrt(jnp.maximum(q, tiny)), jnp.sqrt(V)
-    if K == 1:
-        width = jnp.clip(widths[1] / scale[1], tiny, 1e3)
-        return gaussian_panels(jnp.zeros_like(width)[None], width[None], 2 * order, subdivisions=3)
     field = jnp.sqrt(jnp.sum(V) / jnp.sum(q))
     narrow = jnp.stack([widths[0] / scale[0], field, widths[1] / scale[1]])
     # The angle is measured from the axis of the sum.
@@ -203,13 +302,28 @@ def _symmetric_rule(K: int, q: Float[Array, " 2"], V: Float[Array, " 2"], order:
     return Rule(rule.nodes, 4 * rule.weights, 4 * rule.coarse_weights)
 
 
-def _full_rule(K: int, root: Float[Array, "K K"], V: Float[Array, "K K"], order: int) -> Rule:
+def _field_order(model: CommitteeMachine, order: int) -> int:
+    """Less for outputs that are averages themselves: it is their own points that are many."""
+    if not model.output.integrated or model.hidden_units == 1:
+        return order
+    smooth_pair = model.hidden_units == 2 and not model.output.field_breakpoints
+    return order if smooth_pair else max(order // 2, 4)
+
+
+def _full_rule(
+    model: CommitteeMachine, root: Float[Array, "K K"], V: Float[Array, "K K"], order: int
+) -> Rule:
     """Standard normal points for fields `root @ point`."""
+    K = model.hidden_units
+    if model.averaged:
+        return replicated(K, 24 * order, order, V.dtype)
+    order = _field_order(model, order)
+    if K == 1:
+        return _line_rule(model, root[0, 0] ** 2, V[0, 0], order)
+    if K == PRODUCT_UNITS or not model.output.field_breakpoints:
+        return product_normal(K, 2 * order, V.dtype)
     deviation = jnp.sqrt(jnp.diagonal(V))
     standard = root / deviation[:, None]
-    if K == 1:
-        width = jnp.clip(1 / standard[0, 0], 0.0, 1e3)
-        return gaussian_panels(jnp.zeros_like(width)[None], width[None], 2 * order, subdivisions=3)
     a, b = standard
     correlation = V[0, 1] / (deviation[0] * deviation[1])
     # Lines on which a label's probability changes over: a = 0, b = 0, a = -b, a = b.

@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 from .._types import Scalar, ScalarLike
 from ..numerics import numbers_as_arrays, real_dtype
 from ..priors import Prior
+from ._points import PRODUCT_UNITS
 from .outputs import MajorityVote, Output
 
 
@@ -26,6 +27,8 @@ class CommitteeMachine(eqx.Module):
             with ties labelled 0 (`MajorityVote`).
         order: Gauss-Legendre points on each panel of the quadratures; None for what gives about ten
             digits (five in float32).
+        monte_carlo: whether expectations are averages over quasi-random points, with a statistical error that
+            `quadrature_error` reports; None for more than three units, where it must be.
 
     Example:
         >>> from jaxsp import committee, priors
@@ -38,6 +41,7 @@ class CommitteeMachine(eqx.Module):
     prior: Prior
     output: Output = eqx.field(default_factory=MajorityVote)
     order: int | None = eqx.field(static=True, default=None)
+    monte_carlo: bool | None = eqx.field(static=True, default=None)
 
     def __check_init__(self):
         if self.hidden_units < 1:
@@ -46,6 +50,16 @@ class CommitteeMachine(eqx.Module):
             )
         if self.order is not None and self.order < 4:
             raise ValueError(f"Argument `order` must be at least 4, but is {self.order}.")
+        if self.monte_carlo is False and self.hidden_units > PRODUCT_UNITS:
+            raise ValueError(
+                f"Argument `monte_carlo` must be None or True for {self.hidden_units} hidden units, more "
+                f"than {PRODUCT_UNITS}, but is False."
+            )
+
+    @property
+    def averaged(self) -> bool:
+        """Whether expectations are Monte Carlo averages."""
+        return self.hidden_units > PRODUCT_UNITS or self.monte_carlo is True
 
     def second_moment(self) -> Float[Array, "K K"]:
         r"""$\rho = \mathbb E\, w w^T$, the largest overlap."""
@@ -53,21 +67,20 @@ class CommitteeMachine(eqx.Module):
         return variance * jnp.eye(self.hidden_units, dtype=variance.dtype) + mean**2
 
 
-def check_units(model: CommitteeMachine) -> None:
-    """Raise a `ValueError` if there are more hidden units than there are formulas for."""
-    if model.hidden_units > 2:
-        raise ValueError(
-            "Argument `hidden_units` must be at most 2 for all but the instability of the "
-            f"unspecialised fixed point, but is {model.hidden_units}."
-        )
+def tolerance(model: CommitteeMachine, dtype) -> float:
+    """The quadrature error that a solution may have: of Monte Carlo averages it is a statistical one."""
+    exact = float(jnp.finfo(dtype).eps) ** 0.4
+    if model.averaged:
+        return 0.05
+    if model.hidden_units == PRODUCT_UNITS or model.output.integrated:
+        return max(exact, 1e-3)
+    return exact
 
 
 def prepare(
-    model: CommitteeMachine, *values: ScalarLike, any_units: bool = False
+    model: CommitteeMachine, *values: ScalarLike
 ) -> tuple[CommitteeMachine, tuple[Scalar, ...], int]:
     """Model and numbers as arrays of one floating-point type, and the quadrature's order."""
-    if not any_units:
-        check_units(model)
     dtype = real_dtype(*jax.tree.leaves((model, values)))
     order = model.order if model.order is not None else (12 if dtype == jnp.float64 else 8)
     return (

@@ -3,16 +3,20 @@
 import abc
 import itertools
 import math
+from typing import ClassVar
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._types import Scalar
-from ..numerics import is_concrete, log_ndtr, log_sum_exp
+from ..numerics import Rule, is_concrete, log_ndtr, log_sum_exp
+from ._counts import counts
 from ._exchangeable import log_counts
 from ._orthant import log_quadrants
+from ._points import product_normal, quasi_random_normal
 
 
 class Output(eqx.Module):
@@ -21,8 +25,13 @@ class Output(eqx.Module):
     $$ \log Z_{\rm out}(y; \omega, V) = \log \mathbb E_{h \sim \mathcal N(\omega, V)} P_{\rm out}(y|h) $$
 
     with $\omega$ of K entries and V a K x K covariance matrix (arXiv 1806.05451). It must not change
-    when the units are permuted. Denoisers, state evolution and the free entropy follow from it.
+    when the units are permuted. Denoisers, state evolution and the free entropy follow from it. Beside
+    it subclasses write `labels`, or `output_rule` for an output that is no label.
     """
+
+    integrated: ClassVar[bool] = False
+    """Whether `log_partition` is a quadrature of its own. Fields are then gone through one by one, in
+    little memory, instead of all at once."""
 
     @abc.abstractmethod
     def log_partition(self, y: Scalar, omega: Float[Array, " K"], V: Float[Array, "K K"]) -> Scalar:
@@ -31,6 +40,54 @@ class Output(eqx.Module):
     @abc.abstractmethod
     def sample(self, key: PRNGKeyArray, fields: Float[Array, "*s K"]) -> Float[Array, "*s"]:
         """One output for each vector of fields."""
+
+    def labels(self, hidden_units: int) -> Float[Array, " labels"] | None:
+        """The values of the output if they are finitely many; None for other outputs."""
+        return None
+
+    def output_rule(
+        self, omega: Float[Array, " K"], V: Float[Array, "K K"], order: int, noise: Rule | None
+    ) -> Rule:
+        r"""Outputs y with the weights of the measure dy (one for a label).
+
+        They must cover the law of y for fields of $\mathcal N(\omega, V)$.
+        """
+        labels = self.labels(omega.shape[0])
+        assert labels is not None
+        labels = labels.astype(omega.dtype)
+        return Rule(labels, jnp.ones_like(labels), jnp.ones_like(labels))
+
+    def noise_dimensions(self, hidden_units: int) -> int:
+        """Over how many standard normal numbers `outcome_log_partitions` averages; 0 in closed form."""
+        return 0
+
+    def outcome_log_partitions(
+        self,
+        y: Float[Array, " outputs"],
+        omega: Float[Array, " K"],
+        V: Float[Array, "K K"],
+        order: int,
+        noise: Rule | None,
+    ) -> Float[Array, " outputs"]:
+        """`log_partition` of all outputs of a rule at once.
+
+        Args:
+            y: the nodes of `output_rule`.
+            omega: means of the fields.
+            V: their covariance.
+            order: Gauss-Legendre points on a panel, or what stands for it in other rules.
+            noise: what to average over, if it is no quadrature.
+        """
+        return jax.vmap(lambda y: self.log_partition(y, omega, V))(y)
+
+    def expected_log_likelihood(self, rho: Float[Array, "K K"], order: int) -> Scalar:
+        r"""$\mathbb E \log P_{\rm out}(y|h)$ over fields of covariance $\rho$; zero without noise."""
+        return jnp.zeros((), rho.dtype)
+
+    @property
+    def field_breakpoints(self) -> tuple[float | int, ...]:
+        """Values of a field at which the law of the output has a kink or a step."""
+        return ()
 
     @property
     def mirrored(self) -> bool:
@@ -50,7 +107,8 @@ class LabelOfSigns(Output):
 
     Subclasses say which label belongs to $k$ positive fields out of K. The partition functions are
     probabilities of orthants: one unit by the normal distribution function, two by
-    a one-dimensional integral of positive terms that is accurate in all tails.
+    a one-dimensional integral of positive terms that is accurate in all tails, more by an average over
+    K - 1 normal numbers given which the fields are independent.
     """
 
     @abc.abstractmethod
@@ -65,11 +123,45 @@ class LabelOfSigns(Output):
         found = [self.label(k, hidden_units) for k in range(hidden_units, -1, -1)]
         return list(dict.fromkeys(found))
 
+    @property
+    def field_breakpoints(self) -> tuple[float | int, ...]:
+        """Where a field changes its sign."""
+        return (0.0,)
+
+    def noise_dimensions(self, hidden_units: int) -> int:
+        """One less than there are units, for three and more."""
+        return hidden_units - 1 if hidden_units > 2 else 0
+
+    def outcome_log_partitions(
+        self,
+        y: Float[Array, " outputs"],
+        omega: Float[Array, " K"],
+        V: Float[Array, "K K"],
+        order: int,
+        noise: Rule | None,
+    ) -> Float[Array, " outputs"]:
+        """The log-probabilities of all labels."""
+        return self.log_partitions(omega, V, order, noise)
+
     def log_partitions(
-        self, omega: Float[Array, " K"], V: Float[Array, "K K"]
+        self,
+        omega: Float[Array, " K"],
+        V: Float[Array, "K K"],
+        order: int = 12,
+        noise: Rule | None = None,
     ) -> Float[Array, " labels"]:
-        """The log-probability of each of the labels, in the order of `labels`."""
+        """The log-probability of each of the labels, in the order of `labels`.
+
+        With three units and more `order` and `noise` say what is averaged over.
+        """
         K = omega.shape[0]
+        if K > 2:
+            if noise is None:
+                noise = _noise(K - 1, order, omega.dtype)
+            found = counts(omega, V, noise)
+            groups = [jnp.asarray(group) for group in self._groups(K)]
+            totals = jnp.stack([jnp.sum(found[group]) for group in groups])
+            return jnp.log(jnp.maximum(totals, jnp.finfo(omega.dtype).tiny))
         if K == 1:
             a = omega[0] / jnp.sqrt(V[0, 0])
             patterns = (log_ndtr(a), log_ndtr(-a))
@@ -97,11 +189,14 @@ class LabelOfSigns(Output):
             if K == 1:
                 return self._gather(K, (log_ndtr(a), log_ndtr(-a)))
             return self._gather(K, tuple(log_quadrants(a, a, jnp.sqrt(V[1] / V[0]))))
-        groups = [
+        return log_counts(K, mean, V[0], V[1], self._groups(K))
+
+    def _groups(self, K: int) -> list[list[int]]:
+        """For each label the numbers of positive fields that have it."""
+        return [
             [k for k in range(K + 1) if self.label(k, K) == value]
             for value in self._label_values(K)
         ]
-        return log_counts(K, mean, V[0], V[1], groups)
 
     def _gather(self, K: int, patterns: tuple[Scalar, ...]) -> Float[Array, " labels"]:
         """The probabilities of the sign patterns, all positive first, added up for each label."""
@@ -135,6 +230,12 @@ class LabelOfSigns(Output):
                 f"Argument `y` must hold labels out of {sorted(labels)}, "
                 f"but has the value {data[strange][0]}."
             )
+
+
+def _noise(dimensions: int, order: int, dtype) -> Rule:
+    if dimensions == 2:
+        return product_normal(2, 5 * order // 2, dtype)
+    return quasi_random_normal(dimensions, 64 * order, 0, dtype)
 
 
 class MajorityVote(LabelOfSigns):

@@ -15,6 +15,7 @@ from .._types import Scalar, ScalarLike
 from ..numerics import best_entry, raise_unless_successful
 from .curve import scan
 from .fields import full_potential
+from .iteration import has_curves, limit_from, unspecialized_limit
 from .model import CommitteeMachine, prepare
 from .overlaps import check_overlap
 from .solution import Solution, find_candidates, solution_at
@@ -47,6 +48,9 @@ class Branches(eqx.Module):
 def branches(model: CommitteeMachine, alpha: ScalarLike) -> Branches:
     """All fixed points at one alpha.
 
+    Of three units and more, or of outputs other than labels of signs, the two that state evolution reaches
+    with all units alike and from the teacher.
+
     Example:
         >>> from jaxsp import committee, priors
         >>> model = committee.CommitteeMachine(hidden_units=2, prior=priors.Gaussian())
@@ -56,7 +60,9 @@ def branches(model: CommitteeMachine, alpha: ScalarLike) -> Branches:
     """
     check_number("alpha", alpha, minimum=0.0)
     model, (alpha,), order = prepare(model, alpha)
-    return _branches(model, alpha, order)
+    if has_curves(model):
+        return _branches(model, alpha, order)
+    return _reached(model, alpha, order)
 
 
 @eqx.filter_jit
@@ -70,6 +76,22 @@ def _branches(model: CommitteeMachine, alpha: Scalar, order: int) -> Branches:
 
     solution = jax.lax.map(evaluate, (found.kind, found.x, found.slopes, found.exists))
     return Branches(solution, found.exists, found.stable)
+
+
+@eqx.filter_jit
+def _reached(model: CommitteeMachine, alpha: Scalar, order: int) -> Branches:
+    """Without tabulated curves: what all units alike, and the teacher, flow to."""
+    plain = unspecialized_limit(model, alpha, order)
+    other = limit_from(model, alpha, plain, max(order // 2, 4), specialized=True)
+    exists = jnp.stack([jnp.asarray(True), other.kind != plain.kind])
+    both = jax.tree.map(lambda a, b: jnp.stack([a, b]), plain, other)
+
+    def evaluate(candidate):
+        limit, exists = candidate
+        return solution_at(model, alpha, limit.kind, limit.x, limit.slopes, exists, order)
+
+    solution = jax.lax.map(evaluate, (both, exists))
+    return Branches(solution, exists, exists & both.stable)
 
 
 def bayes_optimal(model: CommitteeMachine, alpha: ScalarLike, *, throw: bool = True) -> Solution:

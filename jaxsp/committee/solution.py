@@ -8,7 +8,7 @@ from jaxtyping import Array, Bool, Float
 from .._types import Scalar
 from ..numerics import RESULTS, frozen, varying_like, with_implicit_derivative
 from .curve import Curves, State, state_at
-from .model import CommitteeMachine
+from .model import CommitteeMachine, tolerance
 from .outputs import symmetric
 
 # The three kinds of fixed points: at vanishing r_d, on the specialised curve, perfect recovery.
@@ -36,7 +36,10 @@ class Solution(eqx.Module):
         result: `RESULTS.successful`, or why these numbers are not to be trusted.
         residual: relative violation of $r = \alpha F$, when each panel gets half as many points again
             as it was solved with.
-        quadrature_error: the same, plus what the probabilities of observations and outputs lack of one.
+        quadrature_error: the same, plus what the probabilities of observations and outputs lack of one, and
+            the standard error of Monte Carlo averages. To be successful it must be below the rounding's power
+            0.4 (labels of the signs of up to two units), 1e-3 (other outputs, three units) or 0.05 (Monte
+            Carlo).
     """
 
     overlap: Float[Array, "*s K K"]
@@ -260,7 +263,7 @@ def solution_at(
         lambda s: s.gibbs_error, solution, perfect * gibbs if gibbs is not None else None,
         is_leaf=lambda leaf: leaf is None,
     )  # fmt: skip
-    accurate = solution.quadrature_error < jnp.finfo(x.dtype).eps ** 0.4
+    accurate = solution.quadrature_error < tolerance(model, x.dtype)
     result = RESULTS.where(accurate, RESULTS.successful, RESULTS.inaccurate)
     result = RESULTS.where(
         jnp.isfinite(solution.free_entropy + solution.q_d), result, RESULTS.nonfinite
@@ -278,7 +281,7 @@ def _other(matrix: Array) -> Array:
 
 def evaluate(model: CommitteeMachine, alpha: Scalar, state: State) -> Solution:
     r"""All numbers at a point of state evolution: $f = \Psi + \mathrm{Tr}(V r)/2 + \alpha \Phi_{\rm out}$."""
-    K = model.hidden_units
+    K, rho = model.hidden_units, model.second_moment()
     weights, fields, r = state.weights, state.fields, state.snr
     pair = r.ndim == 1
     if pair:
@@ -298,8 +301,9 @@ def evaluate(model: CommitteeMachine, alpha: Scalar, state: State) -> Solution:
     used = jnp.asarray([K > 1, True]) if pair else jnp.ones_like(r, bool)
     largest = jnp.max(jnp.abs(jnp.where(used, r, 0.0)))
     violation = jnp.max(jnp.where(used, jnp.abs(implied - r), 0.0))
-    residual = violation / jnp.maximum(largest, jnp.finfo(f.dtype).tiny)
+    residual = violation / jnp.maximum(largest, 1e-9)
     missing = jnp.abs(1 - weights.normalisation) + fields.missing_probability
+    missing = missing + fields.statistical_error
     residual, quadrature = jax.lax.stop_gradient((residual, residual + missing))
     return Solution(
         overlap=overlap,
@@ -308,7 +312,7 @@ def evaluate(model: CommitteeMachine, alpha: Scalar, state: State) -> Solution:
         error=error,
         conjugate_overlap=conjugate,
         free_entropy=f,
-        mutual_information=-f,
+        mutual_information=alpha * model.output.expected_log_likelihood(rho, 12) - f,
         generalization_error=fields.squared_error,
         gibbs_error=fields.disagreement,
         result=RESULTS.where(jnp.isfinite(f), RESULTS.successful, RESULTS.nonfinite),

@@ -10,6 +10,7 @@ from .._types import Count, Scalar, ScalarLike
 from ..numerics import RESULTS, fixed_point, raise_unless_successful
 from .curve import State, scan
 from .fields import full_potential, symmetric_potential
+from .iteration import has_curves, limit_from, unspecialized_limit
 from .model import CommitteeMachine, prepare
 from .overlaps import check_overlap
 from .solution import Solution, evaluate, find_candidates, solution_at
@@ -46,9 +47,10 @@ def state_evolution(
     $$ q_{t+1} = \mathbb E \langle w \rangle \langle w \rangle^T (r_t), \qquad
        r_t = \alpha\, \mathbb E\, g_{\rm out} g_{\rm out}^T (q_t) $$
 
-    (arXiv 1806.05451, eq. 11). From the named starts the overlap stays permutation-symmetric. Its limit is
-    not iterated: it is a crossing of an explicit curve, and is exact however slow the convergence.
-    From a matrix the full K x K overlap is iterated to its limit.
+    (arXiv 1806.05451, eq. 11). From the named starts the overlap stays permutation-symmetric. Up to two units
+    with labels of their signs its limit is not iterated: it is a crossing of an explicit curve, and is exact
+    however slow the convergence. For more units and other outputs an iteration finds it, and Broyden's method
+    its value. From a matrix the full K x K overlap is iterated to its limit.
 
     Args:
         model: the committee.
@@ -88,15 +90,22 @@ def state_evolution(
 def _from_start(
     model: CommitteeMachine, alpha: Scalar, init: str, steps: int, order: int
 ) -> StateEvolution:
-    curves = scan(jax.lax.stop_gradient(model), alpha.dtype, order)
-    found = find_candidates(model, alpha, curves)
-    first = jnp.argmax(found.stable)
-    last = found.stable.size - 1 - jnp.argmax(found.stable[::-1])
-    index = {"uninformed": 0, "broken": first, "specialized": last}[init]
-    exists = found.exists[index] if init == "uninformed" else jnp.any(found.stable)
-    solution = solution_at(
-        model, alpha, found.kind[index], found.x[index], found.slopes[index], exists, order
-    )
+    if has_curves(model):
+        curves = scan(jax.lax.stop_gradient(model), alpha.dtype, order)
+        found = find_candidates(model, alpha, curves)
+        first = jnp.argmax(found.stable)
+        last = found.stable.size - 1 - jnp.argmax(found.stable[::-1])
+        index = {"uninformed": 0, "broken": first, "specialized": last}[init]
+        exists = found.exists[index] if init == "uninformed" else jnp.any(found.stable)
+        kind, x, slopes = found.kind[index], found.x[index], found.slopes[index]
+    else:
+        limit = unspecialized_limit(model, alpha, order)
+        if init != "uninformed" and model.hidden_units > 1:
+            coarse = max(order // 2, 4)
+            informed = init == "specialized"
+            limit = limit_from(model, alpha, limit, coarse, specialized=informed)
+        kind, x, slopes, exists = limit.kind, limit.x, limit.slopes, jnp.asarray(True)
+    solution = solution_at(model, alpha, kind, x, slopes, exists, order)
 
     rho = as_pair(model.second_moment())
     uninformed = symmetric_weights(model, jnp.zeros_like(rho), order)

@@ -15,6 +15,7 @@ from ..numerics import (
     with_implicit_derivative,
 )
 from .curve import Curves, Onset, find_onset, log_alphas, log_gain, scan, table
+from .iteration import has_curves
 from .model import CommitteeMachine, prepare
 from .solution import find_candidates, solution_at
 
@@ -46,7 +47,7 @@ def specialization_threshold(model: CommitteeMachine, *, throw: bool = True) -> 
             "Argument `model` must have at least 2 hidden units to specialise, but has "
             f"{model.hidden_units}."
         )
-    model, _, order = prepare(model, any_units=True)
+    model, _, order = prepare(model)
     alpha, result = _specialization(model, order)
     raise_unless_successful(result, "specialization_threshold", throw)
     return alpha
@@ -124,6 +125,11 @@ def thresholds(model: CommitteeMachine, *, throw: bool = True) -> Thresholds:
     if model.hidden_units != 2:
         raise ValueError(
             f"Argument `model` must have 2 hidden units, but has {model.hidden_units}."
+        )
+    if not has_curves(model):
+        raise ValueError(
+            "Argument `model` must have labels of the signs of its fields, but its output is "
+            f"{type(model.output).__name__}."
         )
     model, _, order = prepare(model)
     found = _thresholds(model, order)

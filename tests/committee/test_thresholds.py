@@ -30,7 +30,7 @@ def found():
 
 def unspecialized(model):
     """A function of log r_s: the fixed point's overlap pair, alpha and potential."""
-    model, _, order = prepare(model, any_units=True)
+    model, _, order = prepare(model)
 
     def at(x):
         state, _ = unspecialized_state(model, jnp.exp(x), order)
@@ -134,7 +134,7 @@ def test_counts_of_positive_fields_match_scipys_orthants(units):
 def test_threshold_of_more_units_matches_sampled_fields():
     # Conditional moments of sampled fields given the label: no orthants, and no derivative of log Z.
     units = 4
-    model, _, order = prepare(committee.CommitteeMachine(units, priors.Gaussian()), any_units=True)
+    model, _, order = prepare(committee.CommitteeMachine(units, priors.Gaussian()))
     onset = find_onset(model, table(model, jnp.float64), order)[1]
     alpha = float(committee.specialization_threshold(model))
     r = float(jnp.exp(onset.x))
@@ -185,5 +185,6 @@ def test_refuses_a_single_unit_and_too_many():
         committee.specialization_threshold(one)
     with pytest.raises(ValueError, match="must have 2 hidden units, but has 3"):
         committee.thresholds(three)
-    with pytest.raises(ValueError, match="`hidden_units` must be at most 2"):
-        committee.state_evolution(three, 1.0)
+    soft = committee.CommitteeMachine(2, priors.Gaussian(), committee.LinearOutput(0.1))
+    with pytest.raises(ValueError, match="must have labels of the signs of its fields"):
+        committee.thresholds(soft)

@@ -1,0 +1,138 @@
+"""Points for K standard normal numbers: products of a rule for a few, quasi-random ones for many."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.special
+from jaxtyping import Array, Float
+
+from ..channels._panels import panels
+from ..numerics import Rule, log_normal_density, product
+from ..numerics._quadrature import _legendre
+
+# Up to this many units all expectations are quadratures; beyond, averages over quasi-random points.
+PRODUCT_UNITS = 3
+# Independently shifted point sets, whose spread is the statistical error.
+REPLICATES = 8
+# Beyond this many standard deviations the mass is negligible beside the error of so coarse a rule.
+_REACH = {1: 8.5, 2: 7.0, 3: 5.5}
+
+
+def uniform_normal(points: int, reach: float, dtype, *, half: bool = False) -> Rule:
+    r"""The trapezoid rule on $[-L, L]$ for the standard normal measure, or twice its upper half."""
+    points |= 1
+    z = np.linspace(-reach, reach, points)
+    weights = np.exp(-0.5 * z * z)
+    weights /= weights.sum()
+    if half:
+        z, weights = z[points // 2 :], 2 * weights[points // 2 :]
+        weights[0] *= 0.5
+    z, weights = jnp.asarray(z, dtype), jnp.asarray(weights, dtype)
+    return Rule(z, weights, jnp.zeros_like(weights))
+
+
+def product_normal(
+    dimensions: int, points: int, dtype, halves: tuple[bool, ...] | None = None
+) -> Rule:
+    """A product of such rules; `halves` says in which directions mirror images are left out."""
+    reach = _REACH[dimensions]
+    halves = halves or dimensions * (False,)
+    rules = [uniform_normal(points, reach, dtype, half=half) for half in halves]
+    return product(*rules)
+
+
+def quasi_random_normal(dimensions: int, count: int, seed: int, dtype) -> Rule:
+    r"""Equally weighted points: a Kronecker sequence with a random shift, folded, through $\Phi^{-1}$.
+
+    Its generator is the root of $x^{d+1} = x + 1$ and its powers (M. Roberts' generalised golden ratio).
+    """
+    root = 2.0
+    for _ in range(64):
+        root = (1 + root) ** (1 / (dimensions + 1))
+    steps = root ** -np.arange(1.0, dimensions + 1)
+    shift = np.random.default_rng(seed).uniform(size=dimensions)
+    u = np.mod(shift + np.arange(1, count + 1)[:, None] * steps, 1.0)
+    # Folded, the integrand is periodic, for which such points are good.
+    u = np.clip(1 - np.abs(2 * u - 1), 1e-12, 1 - 1e-12)
+    weights = jnp.full(count, 1 / count, dtype)
+    return Rule(jnp.asarray(scipy.special.ndtri(u), dtype), weights, jnp.zeros_like(weights))
+
+
+def replicated(dimensions: int, count: int, seed: int, dtype) -> Rule:
+    """Several independently shifted sets, along a first axis of each array."""
+    rules = [
+        quasi_random_normal(dimensions, count, 1000 * seed + index, dtype)
+        for index in range(REPLICATES)
+    ]
+    return jax.tree.map(lambda *arrays: jnp.stack(arrays), *rules)
+
+
+def standard_normal(dimensions: int, points: int, count: int, dtype) -> Rule:
+    """The one or the other, as the number of dimensions has it."""
+    if dimensions <= PRODUCT_UNITS:
+        return product_normal(dimensions, points, dtype)
+    return quasi_random_normal(dimensions, count, 0, dtype)
+
+
+def three_exchangeable(order: int, dtype, *, half: bool) -> Rule:
+    """Three units: coordinates (sum, two differences), without what permutations repeat.
+
+    In the plane of the differences the permutations are the symmetries of a triangle: a sixth of it is
+    enough, at whose edges an integrand is even, so that equally spaced angles are best.
+    """
+    total = uniform_normal(2 * order, 7.0, dtype, half=half)
+    nodes, weights, _ = _legendre(order + 4)
+    radius = 3.5 * (1 + nodes)
+    radial = 3.5 * weights * radius * np.exp(-0.5 * radius**2)
+    count = max(order // 2, 4)
+    angles = math.pi / 6 + math.pi / 3 * (np.arange(count) + 0.5) / count
+    first = (radius[:, None] * np.cos(angles)).ravel()
+    second = (radius[:, None] * np.sin(angles)).ravel()
+    plane = np.repeat(radial / radial.sum() / count, count)
+    size, repeats = total.nodes.size, plane.size
+    nodes = jnp.stack(
+        [
+            jnp.repeat(total.nodes, repeats),
+            jnp.asarray(np.tile(first, size), dtype),
+            jnp.asarray(np.tile(second, size), dtype),
+        ],
+        axis=1,
+    )
+    weights = jnp.repeat(total.weights, repeats) * jnp.asarray(np.tile(plane, size), dtype)
+    return Rule(nodes, weights, jnp.zeros_like(weights))
+
+
+def nested_panels(
+    mean: Float[Array, " K"], root: Float[Array, "K K"], breakpoints, points: int, boundary=None
+) -> Rule:
+    """Standard normal points for fields `mean + root @ point`, cut where a field is at a breakpoint.
+
+    One field after another, each given those before it. In the last one, places found by `boundary`
+    (of the fields before it, to a function of the last one) are cuts as well.
+    """
+    dtype, K = mean.dtype, mean.shape[0]
+    reach = _REACH[min(K, 3)]
+    ends = jnp.asarray([-reach, reach], dtype)
+    places = jnp.asarray(breakpoints, dtype).reshape(-1)
+    nodes, weights = jnp.zeros((1, 0), dtype), jnp.ones(1, dtype)
+    for index in range(K):
+        last = index == K - 1
+
+        def conditional(point, index=index, last=last):
+            centre, width = mean[index] + root[index, :index] @ point, root[index, index]
+            cuts = jnp.concatenate([ends, jnp.clip((places - centre) / width, *ends)])
+            if last and boundary is not None:
+                before = mean[:index] + root[:index, :index] @ point
+                found = boundary(before, centre, width, reach)
+                cuts = jnp.concatenate([cuts, found])
+            rule = panels(jnp.sort(cuts), points)
+            density = jnp.exp(log_normal_density(rule.nodes, jnp.ones_like(rule.nodes)))
+            return rule.nodes, density * rule.weights
+
+        z, w = jnp.vectorize(conditional, signature="(l)->(n),(n)")(nodes)
+        count = z.shape[1]
+        nodes = jnp.concatenate([jnp.repeat(nodes, count, axis=0), z.reshape(-1, 1)], axis=1)
+        weights = (weights[:, None] * w).ravel()
+    return Rule(nodes, weights, jnp.zeros_like(weights))
