@@ -55,6 +55,7 @@ from ._root import (
     search_bracket as search_bracket,
 )
 from ._special import (
+    arcsin as arcsin,
     inverse_mills as inverse_mills,
     log_ndtr as log_ndtr,
     log_ndtr_difference as log_ndtr_difference,

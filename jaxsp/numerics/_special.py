@@ -10,6 +10,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import scipy.special
 from jaxtyping import Array, Float
 
@@ -204,3 +205,43 @@ def _(primals, tangents):
     p = _softmax(terms)
     moved = functools.reduce(jnp.add, (a * b for a, b in zip(p, dx, strict=True)))
     return log_sum_exp(terms), moved
+
+
+def _arcsin_series() -> np.ndarray:
+    """Coefficients in z = x^2 < 1/4 of (arcsin(x) / x - 1) / z, of the polynomial of nearly least error."""
+    k = np.arange(1, 40)
+    taylor = scipy.special.binom(2 * k, k) / (4.0**k * (2 * k + 1))
+    series = np.polynomial.Polynomial(taylor)
+    economised = np.polynomial.Chebyshev.interpolate(series, 12, domain=[0.0, 0.25])
+    return economised.convert(kind=np.polynomial.Polynomial).coef
+
+
+_ARCSIN = [float(c) for c in _arcsin_series()]
+
+
+@jax.custom_jvp
+def arcsin(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
+    r"""$\arcsin x$ to rounding, several times faster over many numbers than `jax.numpy`'s.
+
+    That one calls a function for each number; this one is plain arithmetic, which compilers vectorise:
+    a polynomial up to 1/2, and $\arcsin x = \pi / 2 - 2 \arcsin \sqrt{(1 - x) / 2}$ beyond.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> round(6 * float(arcsin(jnp.asarray(0.5))) / math.pi, 12)
+        1.0
+    """
+    size = jnp.abs(x)
+    large = size > 0.5
+    z = jnp.where(large, 0.5 * (1 - size), x * x)
+    y = jnp.where(large, jnp.sqrt(z), size)
+    series = functools.reduce(lambda total, c: total * z + c, _ARCSIN[::-1])
+    angle = y + y * z * series
+    angle = jnp.where(large, 0.5 * math.pi - 2 * angle, angle)
+    return jnp.where(x < 0, -angle, angle)
+
+
+@arcsin.defjvp
+def _(primals, tangents):
+    (x,), (dx,) = primals, tangents
+    return arcsin(x), dx / jnp.sqrt((1 - x) * (1 + x))

@@ -12,6 +12,8 @@ import numpy as np
 import scipy.special
 from jaxtyping import Array, Float
 
+from ..numerics import arcsin
+
 _PI = np.pi
 # Gauss-Legendre points for the one integral: its integrand is smooth once the path is an angle.
 _POINTS = 40
@@ -29,7 +31,7 @@ def _floored(x: Array) -> Array:
 def arcsine(r: Array) -> Array:
     """The arcsine of a correlation, with finite derivatives where rounding has put it at its ends."""
     limit = 1 - jnp.finfo(r.dtype).eps
-    return jnp.arcsin(jnp.clip(r, -limit, limit))
+    return arcsin(jnp.clip(r, -limit, limit))
 
 
 def rest(r: Array) -> Array:

@@ -18,6 +18,7 @@ import jax.scipy.special as jsp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ..numerics import arcsin
 from . import _orthants as orthants
 from ._averages import (
     Units,
@@ -86,7 +87,7 @@ class Erf(Activation):
     def products(self, C: Float[Array, "n n"]) -> Float[Array, "n n"]:
         r"""$(2/\pi) \arcsin[c_{ab} / \sqrt{(1 + c_{aa})(1 + c_{bb})}]$."""
         d = 1 + jnp.diagonal(C)
-        return (2 / np.pi) * jnp.arcsin(C / jnp.sqrt(d[:, None] * d))
+        return (2 / np.pi) * arcsin(C / jnp.sqrt(d[:, None] * d))
 
     def _determinants(self, C: Array, students: int) -> Array:
         d = 1 + jnp.diagonal(C)
@@ -112,20 +113,20 @@ class Erf(Activation):
         # Both pairs, of slopes i and k and of units a and b, are symmetric: each is taken once.
         (i, k), (a, b) = np.triu_indices(students), np.triu_indices(C.shape[0])
         d, c = 1 + jnp.diagonal(C), C[:students]
-        determinant = self._determinants(C, students)[i, k][:, None]
-        ci, ck, cik, di, dk = c[i], c[k], c[i, k][:, None], d[i][:, None], d[k][:, None]
-
-        # Covariance of a and b given i and k, for unit noise added to i and k: Cramer's rule.
-        def explained(a, b):
-            own = dk * ci[:, a] * ci[:, b] + di * ck[:, a] * ck[:, b]
-            return (own - cik * (ci[:, a] * ck[:, b] + ck[:, a] * ci[:, b])) / determinant
-
-        every = np.arange(C.shape[0])
-        scale = 1 / jnp.sqrt(d - explained(every, every))
-        angles = jnp.arcsin((C[a, b] - explained(a, b)) * scale[:, a] * scale[:, b])
+        ci, ck, cik, di, dk = c[i], c[k], C[i, k][:, None], d[i][:, None], d[k][:, None]
+        determinant = di * dk - cik**2
+        # What i explains of a unit, and what k adds to it: of covariances, p p + r r is explained.
+        p = ci * jax.lax.rsqrt(di)
+        r = (di * ck - cik * ci) * jax.lax.rsqrt(determinant * di)
+        scale = jax.lax.rsqrt(d - p**2 - r**2)
+        left = C[a, b] - p[:, a] * p[:, b] - r[:, a] * r[:, b]
+        angles = arcsin(left * scale[:, a] * scale[:, b])
         weights = jnp.where(a == b, 1.0, 2.0) * u[a] * u[b]
-        pairs = (4 / np.pi**2) * (angles @ weights) / jnp.sqrt(determinant[:, 0])
-        return jnp.zeros((students, students), C.dtype).at[i, k].set(pairs).at[k, i].set(pairs)
+        pairs = (4 / np.pi**2) * (angles @ weights) * jax.lax.rsqrt(determinant[:, 0])
+        # Which of the pairs each entry is: a gather, since scattering them is slow in a batch.
+        place = np.zeros((students, students), int)
+        place[i, k] = place[k, i] = np.arange(len(i))
+        return pairs[place]
 
 
 class Linear(Activation):

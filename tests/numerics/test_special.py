@@ -206,3 +206,23 @@ def test_log_normal_density():
     x, variance = jnp.asarray(1.3), jnp.asarray(0.4)
     wanted = mpmath.log(mpmath.npdf(mpf(1.3), 0, mpmath.sqrt(mpf(0.4))))
     assert relative_error(numerics.log_normal_density(x, variance), wanted) < 1e-15
+
+
+def test_arcsin(dtype):
+    """Values to two units in the last place, up to the ends; derivatives in both modes."""
+    tiny = np.finfo(dtype).eps
+    sizes = np.array(
+        [0.0, 1e-30, 1e-9, 0.1, 0.3, 0.4999999, 0.5, 0.50001, 0.77, 0.999, 1 - tiny, 1.0]
+    )
+    x = np.concatenate([-sizes, sizes]).astype(dtype)
+    found = jax.jit(numerics.arcsin)(jnp.asarray(x))
+    assert found.dtype == dtype
+    assert max(
+        relative_error(a, mpmath.asin(mpf(float(b)))) for a, b in zip(found, x, strict=True)
+    ) < (2 * tiny)
+    assert jnp.isnan(numerics.arcsin(jnp.asarray(1.1, dtype)))
+    point = jnp.asarray(0.97, dtype)
+    for derivative, power in ((jax.grad, 1), (jax.jacfwd, 1), (lambda f: jax.grad(jax.grad(f)), 3)):
+        at = mpf(float(point))
+        wanted = (at if power == 3 else 1) / mpmath.sqrt(1 - at * at) ** power
+        assert relative_error(jax.jit(derivative(numerics.arcsin))(point), wanted) < 100 * tiny
