@@ -55,6 +55,32 @@ def test_two_layers_weight_decay_and_batches():
 
 
 @pytest.mark.slow
+def test_stiff_equations_by_an_implicit_solver():
+    """A second layer a thousand times faster than the first: scipy's Radau on the reference's equations.
+
+    The fast direction relaxes at eta_v I2 = eta_v / 3 or so: explicit steps of order eight, stable up to
+    about six over that, would be more than 10 000.
+    """
+    eta, eta_v, t_max = 1.0, 2000.0, 100.0
+    net = online.TeacherStudent(
+        1, 1, online.Erf(), 0.1, eta, train_second_layer=True, second_layer_learning_rate=eta_v
+    )
+    Q, R, T, v, A = 0.3 * np.eye(1), 0.2 * np.eye(1), np.eye(1), np.array([0.5]), np.array([1.5])
+    times = np.array([1e-3, 1.0, 10.0, t_max])
+    found = online.solve(
+        net, t_max, online.Overlaps(Q, R, T, v, A), times=times, rtol=1e-6,
+        solver=diffrax.Kvaerno5(),
+    )  # fmt: skip
+    assert 10 * found.steps < eta_v / 3 * t_max / 6
+    ours = found.overlaps()
+    settings = {"eta": eta, "eta_v": eta_v, "sigma": 0.1, "method": "Radau", "rtol": 1e-10}
+    theirs = reference.trajectory(reference.Erf(), Q, R, T, v, A, times, **settings)
+    for C, v, (C_want, v_want) in zip(ours.covariance, ours.v, theirs, strict=True):
+        np.testing.assert_allclose(C, C_want, atol=1e-6)
+        np.testing.assert_allclose(v, v_want, atol=1e-6)
+
+
+@pytest.mark.slow
 def test_relu_two_units():
     """With the orthant of four fields."""
     net = online.TeacherStudent(
