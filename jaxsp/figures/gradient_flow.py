@@ -22,10 +22,9 @@ _SINCE = (0.15, 0.3, 0.5)
 
 def make(context: Context) -> Figure:
     """Overlaps against time, and the transition over the two noises."""
-    steps, levels = (96, 3) if context.quick else (160, 4)
+    steps, levels = (72, 3) if context.quick else (160, 4)
     solution = _dynamics.curves(_DELTA2S, 0.0, _T_MAX, steps, levels)
-    times = np.linspace(0.0, _MEASURED_TO, 9)
-    found = _dynamics.trajectories(_MEASURED, 0.0, times, context)
+    found = _dynamics.trajectories(_MEASURED, 0.0, _MEASURED_TO, context)
     models = [spiked.MatrixTensor(_dynamics.P, d, _dynamics.DELTAP) for d in _DELTA2S]
     plateaus = [float(spiked.maximum_likelihood(model).overlap) for model in models]
     inverse, rates, exact = _rates(context)
@@ -58,7 +57,7 @@ def make(context: Context) -> Figure:
 def _rates(context: Context) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Inverse noises, rates fitted from several times on, and rates in closed form."""
     # In units of the landscape's own time.
-    span, steps, levels = (30.0, 120, 2) if context.quick else (60.0, 300, 3)
+    span, steps, levels = (24.0, 80, 2) if context.quick else (60.0, 300, 3)
     grid = dmft.UniformGrid(steps=steps, levels=levels)
 
     def one(place):
@@ -130,7 +129,7 @@ def _rows(solution, plateaus, found, crossings, spread, rates, exact) -> list[Ro
             plateaus[0], 1e-9, "maximum likelihood"),
     ]  # fmt: skip
     rows += [
-        found.row(NAME, noise, _CHECKED, float(expected[_DELTA2S.index(noise)]))
+        found.row(NAME, noise, _CHECKED, float(expected[_DELTA2S.index(noise)]), error)
         for noise in found.runs
     ]
     for index, deltap in enumerate(_DELTAPS):
