@@ -32,15 +32,24 @@ def ridge(rho, f2, weights, lam, alpha, square, slope):
     return V, q, m
 
 
-@pytest.mark.parametrize(("lam", "alpha"), [(0.1, 2.0), (1e-3, 0.7)])
-def test_ridge_on_labels_in_closed_form(lam, alpha):
-    fit = erm.asymptotics(ISOTROPIC, erm.Square(), lam, alpha, order=32)
+OWN_SQUARE = erm.FromProximal(
+    function=lambda y, z: 0.5 * (y - z) ** 2,
+    proximal=lambda y, omega, V: (omega + V * y) / (1 + V),
+    kinks=lambda y, V: jnp.zeros(1),
+)
+
+
+@pytest.mark.parametrize(
+    ("loss", "lam", "alpha"), [(erm.Square(), 0.1, 2.0), (OWN_SQUARE, 1e-3, 0.7)]
+)
+def test_ridge_on_labels_in_closed_form(loss, lam, alpha):
+    fit = erm.asymptotics(ISOTROPIC, loss=loss, regularization=lam, alpha=alpha, order=32)
     V, q, m = ridge([1.0], [1.0], [1.0], lam, alpha, 1.0, (2 / np.pi) ** 0.5)
     np.testing.assert_allclose(fit.overlaps, (V, q, m), rtol=1e-10)
     np.testing.assert_allclose(fit.test_error, np.arccos(m / q**0.5) / np.pi, rtol=1e-10)
     # A training field is (omega + V y) / (1 + V).
-    loss = 0.5 * (1 - 2 * (2 / np.pi) ** 0.5 * m + q) / (1 + V) ** 2
-    np.testing.assert_allclose(fit.train_loss, loss, rtol=1e-10)
+    train_loss = 0.5 * (1 - 2 * (2 / np.pi) ** 0.5 * m + q) / (1 + V) ** 2
+    np.testing.assert_allclose(fit.train_loss, train_loss, rtol=1e-10)
 
 
 def covariances(p=4, d=6):
@@ -53,8 +62,10 @@ def covariances(p=4, d=6):
 def test_ridge_regression_on_any_covariances():
     Psi, Phi, Omega = covariances()
     theta = np.array([1.0, -0.5, 0.3, 2.0])
-    model = erm.GaussianCovariates(Psi, Phi, Omega, theta, channels.Linear(0.3))
-    fit = erm.asymptotics(model, erm.Square(), 0.05, 1.5, order=32)
+    model = erm.GaussianCovariates(
+        Psi=Psi, Phi=Phi, Omega=Omega, teacher=theta, channel=channels.Linear(0.3)
+    )
+    fit = erm.asymptotics(model, loss=erm.Square(), regularization=0.05, alpha=1.5, order=32)
     variance = theta @ Psi @ theta / 4
     rho, U = np.linalg.eigh(Omega)
     f2 = 6 * (theta @ Phi @ U) ** 2 / 4

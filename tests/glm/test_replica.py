@@ -221,8 +221,8 @@ def test_bad_overlap(m):
 
 
 def test_inaccurate_quadrature_says_so():
-    """Four points a panel cannot resolve a wall; the result code tells, and the entry raises."""
-    model = glm.GLM(priors.Gaussian(), channels.SymmetricDoor(), order=4)
+    """Four points a panel cannot resolve a step; the result code tells, and the entry raises."""
+    model = glm.GLM(priors.Gaussian(), channels.Sign(), order=4)
     solution = glm.bayes_optimal(model, 50.0, throw=False)
     assert solution.quadrature_error > 1e-7
     assert solution.result == jaxsp.RESULTS.inaccurate

@@ -39,9 +39,12 @@ def test_algorithmic_threshold_separates_the_limits():
 
 
 def test_weak_recovery():
-    """Below alpha = 1/2 phase retrieval stays at zero overlap, above it leaves it."""
+    """Phase retrieval stays at zero overlap below 1 / (2 E dg^2) = 1 / E_y [E(z^2 | y) - 1]^2."""
     model = glm.GLM(priors.Gaussian(), channels.AbsoluteValue(noise_variance=0.1))
-    threshold = float(glm.thresholds(model).weak_recovery)
+    z, y = np.linspace(-9, 9, 1201), np.linspace(-3, 10, 1301)
+    joint = np.exp(-0.5 * z**2 - (y[:, None] - np.abs(z)) ** 2 / 0.2)
+    density = joint.sum(axis=1)
+    threshold = density.sum() / np.sum(density * (joint @ z**2 / density - 1) ** 2)
     assert float(glm.state_evolution(model, 0.99 * threshold).overlap) == 0.0
     assert float(glm.state_evolution(model, 1.01 * threshold).overlap) > 1e-3
 

@@ -11,7 +11,9 @@ from jaxsp import SolverError, online
 NET = online.TeacherStudent(
     2, 2, online.Erf(), 0.1, 0.4, train_second_layer=True, weight_decay=0.01
 )
-MANIFOLD = online.HiddenManifoldInputs(40, 8, jnp.sign, key=jax.random.key(1))
+MANIFOLD = online.HiddenManifoldInputs(
+    dimension=40, latent_dimension=8, fold=jnp.sign, key=jax.random.key(1)
+)
 TIMES = np.array([0.0, 3.0, 12.0])
 ONE, OTHER = (
     online.sample_networks(NET, MANIFOLD, key=jax.random.key(k), scale=0.5) for k in (2, 3)

@@ -13,7 +13,13 @@ RUNS = 8
 def agreement(net, law, networks, t_max, bias, **solve):
     """Measured overlaps at the last time lie within 4.5 standard errors, and 1/N, of the theory."""
     sim = online.simulate(
-        net, law, t_max, key=jax.random.key(5), networks=networks, runs=RUNS, measurements=2
+        net,
+        inputs=law,
+        t_max=t_max,
+        key=jax.random.key(5),
+        networks=networks,
+        runs=RUNS,
+        measurements=2,
     )
     theory = online.solve(
         net, sim.times[-1], inputs=law, networks=networks, rtol=1e-7, times=sim.times[1:], **solve
@@ -59,8 +65,10 @@ def test_hidden_manifold():
 
 def test_divergence_and_bad_input():
     net = online.TeacherStudent(1, 1, online.Linear(), learning_rate=20.0)
-    law = online.GaussianInputs(50)
-    run = online.simulate(net, law, 200.0, key=jax.random.key(0), measurements=1, throw=False)
+    law = online.GaussianInputs(dimension=50)
+    run = online.simulate(
+        net, inputs=law, t_max=200.0, key=jax.random.key(0), measurements=1, throw=False
+    )
     assert run.result == RESULTS.diverged
     with pytest.raises(SolverError, match="grows beyond"):
         online.simulate(net, law, 200.0, key=jax.random.key(0), measurements=1)

@@ -21,8 +21,8 @@ def start(K, M, seed=0, scale=0.5):
 
 
 def compare(net, unit, Q, R, T, v, A, times, tolerance, **settings):
-    state = online.Overlaps(Q, R, T, v, A)
-    found = online.solve(net, times[-1], state, max_steps=16384)
+    state = online.Overlaps(Q=Q, R=R, T=T, v=v, A=A)
+    found = online.solve(net, t_max=times[-1], overlaps=state, max_steps=16384)
     for t, (C, v_t) in zip(
         times, reference.trajectory(unit, Q, R, T, v, A, times, **settings), strict=True
     ):
@@ -45,8 +45,8 @@ def test_erf_to_eight_digits_at_long_times():
 
 def test_two_layers_weight_decay_and_batches():
     net = online.TeacherStudent(
-        2, 2, online.Erf(), noise=0.3, learning_rate=0.7, train_second_layer=True,
-        second_layer_learning_rate=0.4, weight_decay=0.02, batch_size=3,
+        student_units=2, teacher_units=2, activation=online.Erf(), noise=0.3, learning_rate=0.7,
+        train_second_layer=True, second_layer_learning_rate=0.4, weight_decay=0.02, batch_size=3,
     )  # fmt: skip
     Q, R, T = start(2, 2, seed=1)
     v, A = np.array([0.3, -0.2]), np.array([1.0, -1.5])
@@ -240,6 +240,38 @@ def test_activations_may_differ():
     ours, theirs = rates(state)
     np.testing.assert_allclose(ours.R, theirs.R, atol=1e-12)
     np.testing.assert_allclose(ours.Q, theirs.Q, atol=1e-8)
+
+
+def test_schedules_of_each_layer():
+    """At a time within them, for linear units: rates in closed form."""
+    times = jnp.array([0.0, 10.0])
+    net = online.TeacherStudent(
+        1, 1, online.Linear(), noise=0.2, learning_rate=online.PiecewiseLinear(times, times / 10),
+        train_second_layer=True, second_layer_learning_rate=lambda t: 0.1 * t,
+        weight_decay=online.PiecewiseLinear(times, jnp.array([0.4, 0.0])),
+        second_layer_weight_decay=0.3,
+    )  # fmt: skip
+    Q, R, T, v, A = 0.8, 0.3, 1.1, 0.7, 1.2
+    state = online.Overlaps(*(x * jnp.eye(1) for x in (Q, R, T)), jnp.array([v]), jnp.array([A]))
+    rate = online.overlap_rates(net, state, jnp.asarray(2.5))
+    eta, eta_v, kappa, kappa_v = 0.25, 0.25, 0.3, 0.3
+    own, teacher = v * Q - A * R, v * R - A * T
+    noise = v * own - A * teacher + 0.2**2
+    want = -2 * eta * v * own + eta**2 * v**2 * noise - 2 * kappa * Q
+    np.testing.assert_allclose(rate.Q[0, 0], want, rtol=1e-13)
+    np.testing.assert_allclose(rate.R[0, 0], -eta * v * teacher - kappa * R, rtol=1e-13)
+    np.testing.assert_allclose(rate.v[0], -eta_v * own - kappa_v * v, rtol=1e-13)
+
+
+def test_specialization_is_the_cosine_between_weights():
+    rng = np.random.default_rng(0)
+    w, B = rng.normal(size=(3, 50)), rng.normal(size=(2, 50))
+    state = online.Overlaps(w @ w.T / 50, w @ B.T / 50, B @ B.T / 50)
+    length = lambda x: np.linalg.norm(x, axis=1)  # noqa: E731
+    cosines = (w @ B.T) / (length(w)[:, None] * length(B))
+    np.testing.assert_allclose(state.specialization, cosines, rtol=1e-13)
+    batch = online.Overlaps(*(jnp.stack([x, x]) for x in (state.Q, state.R, state.T)))
+    np.testing.assert_allclose(batch.specialization[1], cosines, rtol=1e-13)
 
 
 def test_bad_input():
