@@ -26,13 +26,21 @@ def alternate(repeats: int, **functions) -> dict[str, list[float]]:
 
     Each has one call before, which compiles it and is not counted.
     """
+    return alternate_with_cpu(repeats, **functions)[0]
+
+
+def alternate_with_cpu(repeats: int, **functions) -> tuple[dict, dict]:
+    """The same, and beside them the processor's time of all threads, which other work disturbs less."""
     for function in functions.values():
         jax.block_until_ready(function())
     times = {name: [] for name in functions}
+    processor = {name: [] for name in functions}
     for _ in range(repeats):
         for name, function in functions.items():
+            start = time.process_time()
             times[name].append(seconds(function))
-    return times
+            processor[name].append(time.process_time() - start)
+    return times, processor
 
 
 def summary(times: list[float]) -> dict[str, float]:
