@@ -34,7 +34,7 @@ def log_counts(
     weights[0] *= 0.5
     shift = jnp.sqrt((1 - total / difference) / units) * jnp.asarray(u, dtype)
     x = mean / jnp.sqrt(difference)
-    plus, minus = _log_ndtr(x, shift), _log_ndtr(-x, -shift)
+    plus, minus = _log_tails(x, shift)
     probabilities = []
     for group in groups:
         k = np.asarray(group)[:, None]
@@ -48,11 +48,14 @@ def log_counts(
     return jnp.where(values > floor, jnp.log(jnp.maximum(values, floor)), -jnp.inf)
 
 
-def _log_ndtr(x: Scalar, t: Float[Array, " n"]) -> Array:
-    r"""$\log \Phi(x + i t)$ by the integral of the density along the imaginary direction."""
+def _log_tails(x: Scalar, t: Float[Array, " n"]) -> tuple[Array, Array]:
+    r"""$\log \Phi(\pm(x + i t))$ by the integral of the density along the imaginary direction."""
     nodes, weights = scipy.special.roots_legendre(32)
     nodes, weights = (jnp.asarray(0.5 * a, x.dtype) for a in (1 + nodes, weights))
     s = t[:, None] * nodes
-    density = jnp.exp(0.5 * s * s - 0.5 * x * x) / math.sqrt(2 * math.pi)
-    along = jnp.sum(weights * density * jnp.exp(-1j * x * s), axis=1)
-    return jnp.log(0.5 * jax.scipy.special.erfc(-x / math.sqrt(2)) + 1j * t * along)
+    density = weights * jnp.exp(0.5 * s * s)
+    scale = t * jnp.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
+    real = scale * jnp.sum(density * jnp.sin(x * s), axis=1)
+    imaginary = scale * jnp.sum(density * jnp.cos(x * s), axis=1)
+    plus, minus = (0.5 * jax.scipy.special.erfc(sign * x / math.sqrt(2)) for sign in (-1, 1))
+    return jnp.log(plus + real + 1j * imaginary), jnp.log(minus - real - 1j * imaginary)

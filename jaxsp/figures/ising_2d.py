@@ -33,7 +33,7 @@ def make(context: Context) -> Figure:
     temperatures = np.sort(np.concatenate([temperatures, near]))
     measured_at = np.array([1.6, 1.8, 2.0, 2.15, 2.25, 2.3, 2.35, 2.45, 2.6, 2.8, 3.1, 3.4])
 
-    sizes, sweeps = ((8, 16), 2000) if context.quick else ((16, 32), 4000)
+    sizes, sweeps = ((8, 16), 400) if context.quick else ((16, 32), 4000)
     tori = [ising.Ising2D(size=(length, length)) for length in sizes]
     runs = [
         ising.simulate(

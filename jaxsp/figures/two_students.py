@@ -41,15 +41,15 @@ class Followed(NamedTuple):
 
 def make(context: Context) -> Figure:
     """How far two students are from each other over time, for five tasks; and over the initial scale."""
-    N, pairs = (300, 5) if context.quick else (800, 6)
+    N, pairs, pieces = (200, 5, 32) if context.quick else (800, 6, 128)
     key = jax.random.key(context.seed)
     runs = jax.random.split(jax.random.fold_in(key, 1), 5)
     name, law = images(context)
     real = _real_task(context, name, law, jax.random.fold_in(key, 2))
-    of_images = _follow(real, pairs, SCALE, runs[4])
+    of_images = _follow(real, pairs, SCALE, runs[4], pieces)
     tasks = [*_tasks(context, N, jax.random.fold_in(key, 0), name, real, of_images), real]
     others = context.progress(list(zip(tasks[:4], runs[:4], strict=True)), "Pairs of students")
-    found = [*(_follow(task, pairs, SCALE, run) for task, run in others), of_images]
+    found = [*(_follow(task, pairs, SCALE, run, pieces) for task, run in others), of_images]
     picture = Picture(figsize=(13.5, 8), layout="constrained")
     grid = picture.add_gridspec(2, 3)
     for place, (task, one) in enumerate(zip(tasks, found, strict=True)):
@@ -60,7 +60,8 @@ def make(context: Context) -> Figure:
         [
             (
                 tasks[at],
-                [found[at]] + [_follow(tasks[at], pairs, scale, runs[at]) for scale in scales[1:]],
+                [found[at]]
+                + [_follow(tasks[at], pairs, scale, runs[at], pieces) for scale in scales[1:]],
             )
             for at in structured
         ],
@@ -93,7 +94,7 @@ def make(context: Context) -> Figure:
 def _real_task(context: Context, name: str, law: inputs.DataInputs, key) -> Task:
     parity = _learner(1, online.Linear())
     labels = online.label_teacher(online.sample_networks(parity, law, key=key))
-    return Task(f"{name}, even or odd", parity, law, labels, 1024.0 if context.quick else 4096.0)
+    return Task(f"{name}, even or odd", parity, law, labels, 512.0 if context.quick else 4096.0)
 
 
 def _tasks(context: Context, N: int, key, name: str, real: Task, learned: Followed) -> list[Task]:
@@ -116,7 +117,7 @@ def _tasks(context: Context, N: int, key, name: str, real: Task, learned: Follow
     one = jax.tree.map(lambda x: x[0], learned.ends)
     return [
         # Drawing many Gaussian numbers takes most of the time, and here the two differences are the same.
-        task("iid inputs, teacher on them", inputs.GaussianInputs(300), keys[1]),
+        task("iid inputs, teacher on them", inputs.GaussianInputs(min(N // 2, 300)), keys[1]),
         task("structured inputs, teacher on them", on_inputs, keys[2]),
         Task(
             f"iid inputs, teacher that has learned {name}",
@@ -136,7 +137,7 @@ def _learner(teachers: int, teacher_activation=None) -> online.TeacherStudent:
     )  # fmt: skip
 
 
-def _follow(task: Task, pairs: int, scale: float, key) -> Followed:
+def _follow(task: Task, pairs: int, scale: float, key, pieces: int) -> Followed:
     """Gradient descent of pairs of students, looked at whenever the time has doubled."""
     net, law, teacher = task.net, task.law, task.teacher
     student_key, test_key, run_key = jax.random.split(key, 3)
@@ -149,9 +150,9 @@ def _follow(task: Task, pairs: int, scale: float, key) -> Followed:
     x, latent = law.sample(test_key, 4000)
     measure = jax.jit(jax.vmap(lambda a, b: _differences(task, a, b, x, latent)))
     # Equal pieces, so that one compiled program makes them all.
-    piece = task.t_max / 128
+    piece = task.t_max / pieces
     seen, times, t = [], [], 0.0
-    for count in range(1, 129):
+    for count in range(1, pieces + 1):
         found = online.simulate(
             net, law, piece, key=jax.random.fold_in(run_key, count), networks=students,
             runs=2 * pairs, measurements=1,
@@ -229,7 +230,7 @@ def _scale_panel(structured, scales, figure):
 
 def _theory_rows(context: Context, key) -> list[Row]:
     """Erf teacher on the latent vector: the closed equations of a pair against gradient descent."""
-    N, copies = (400, 8) if context.quick else (1000, 16)
+    N, copies = (200, 8) if context.quick else (1000, 16)
     net = online.TeacherStudent(2, 2, ERF, 0.0, RATE)
     law = inputs.HiddenManifoldInputs(N, N // 5, jnp.sign, key=jax.random.fold_in(key, 30))
     keys = jax.random.split(jax.random.fold_in(key, 31), 3)
