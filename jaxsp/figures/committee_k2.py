@@ -98,7 +98,7 @@ def linear_overlap(alpha: np.ndarray | float) -> np.ndarray:
 
 
 def _curves(model, found, name: str, measured_at, context: Context) -> dict:
-    count = 14 if context.quick else 120
+    count = 20 if context.quick else 120
     onset, top = float(found.specialization), float(found.algorithmic)
     # Points crowd above the onset, and below the spinodal, where the branch ends like a square root.
     near = np.linspace(0, 1, count // 2) ** 2

@@ -133,7 +133,7 @@ def _final_rows() -> list[Row]:
 
 def _simulation(context: Context, ax):
     """Gradient descent at finite dimension, and the theory from its own start."""
-    N, runs, t_max = (300, 4, 60.0) if context.quick else (2000, 8, 200.0)
+    N, runs, t_max = (200, 4, 100.0) if context.quick else (2000, 8, 200.0)
     net = online.TeacherStudent(K, K, online.Erf(), learning_rate=RATE)
     law = inputs.GaussianInputs(N)
     first, second = jax.random.split(jax.random.key(context.seed))

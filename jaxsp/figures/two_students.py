@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure as Picture
+from matplotlib.ticker import NullFormatter
 
 from .. import inputs, online, plotting
 from . import _draw
@@ -199,6 +200,8 @@ def _panel(task: Task, found: Followed, figure, legend: bool) -> None:
             fmt="o-", markersize=4, capsize=2, color=color, label=label,
         )  # fmt: skip
     ax.set(xscale="log", yscale="log")
+    # Over little more than a decade they would be labelled, one over the other.
+    ax.xaxis.set_minor_formatter(NullFormatter())
     ax.text(0.97, 0.04, rf"ratio at the end {ratio:.1f} $\pm$ {error:.1f}", ha="right",
             transform=ax.transAxes, fontsize=9)  # fmt: skip
     if legend:
