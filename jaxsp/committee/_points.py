@@ -9,13 +9,13 @@ import scipy.special
 from jaxtyping import Array, Float
 
 from ..channels._panels import panels
-from ..numerics import Rule, log_normal_density, product
+from ..numerics import Rule, graded_panels, log_normal_density, product
 from ..numerics._quadrature import _legendre
 
 # Up to this many units all expectations are quadratures; beyond, averages over quasi-random points.
 PRODUCT_UNITS = 3
 # Independently shifted point sets, whose spread is the statistical error.
-REPLICATES = 8
+REPLICATES = 16
 # Beyond this many standard deviations the mass is negligible beside the error of so coarse a rule.
 _REACH = {1: 8.5, 2: 7.0, 3: 5.5}
 
@@ -132,6 +132,38 @@ def nested_panels(
             return rule.nodes, density * rule.weights
 
         z, w = jnp.vectorize(conditional, signature="(l)->(n),(n)")(nodes)
+        count = z.shape[1]
+        nodes = jnp.concatenate([jnp.repeat(nodes, count, axis=0), z.reshape(-1, 1)], axis=1)
+        weights = (weights[:, None] * w).ravel()
+    return Rule(nodes, weights, jnp.zeros_like(weights))
+
+
+def nested_layers(
+    root: Float[Array, "K K"], widths: Float[Array, " K"], order: int, *, half: bool
+) -> Rule:
+    """Standard normal points for fields `root @ point` of which each has a layer at its zero.
+
+    One field after another, each given those before it, with points that crowd where it vanishes. If mirror
+    images are equal, half of them is enough.
+    """
+    dtype, K = root.dtype, root.shape[0]
+    reach = jnp.asarray(_REACH[3] + 1.0, dtype)
+    nodes, weights = jnp.zeros((1, 0), dtype), jnp.ones(1, dtype)
+    for index in range(K):
+        scale = root[index, index]
+        width = jnp.clip(widths[index] / scale, 1e-9, 1.0)[None]
+        lower = jnp.zeros_like(reach) if half and index == 0 else -reach
+
+        def conditional(point, index=index, scale=scale, width=width, lower=lower):
+            place = jnp.clip(-(root[index, :index] @ point) / scale, lower, reach)
+            rule = graded_panels(place[None], width, lower, reach, order)
+            density = jnp.exp(log_normal_density(rule.nodes, jnp.ones_like(rule.nodes)))
+            return rule.nodes, density * rule.weights
+
+        z, w = jnp.vectorize(conditional, signature="(l)->(n),(n)")(nodes)
+        if half and index == 0:
+            # Nothing lies below the lower end.
+            z, w = z[:, :order], 2 * w[:, :order]
         count = z.shape[1]
         nodes = jnp.concatenate([jnp.repeat(nodes, count, axis=0), z.reshape(-1, 1)], axis=1)
         weights = (weights[:, None] * w).ravel()

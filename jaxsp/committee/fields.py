@@ -17,9 +17,19 @@ from jaxtyping import Array, Float
 from .._types import Scalar
 from ..numerics import Rule, frozen, gaussian_panels, graded_panels
 from ..numerics._quadrature import TAIL
-from ._points import PRODUCT_UNITS, product_normal, replicated, three_exchangeable, uniform_normal
+from ._points import (
+    PRODUCT_UNITS,
+    nested_layers,
+    product_normal,
+    replicated,
+    three_exchangeable,
+    uniform_normal,
+)
 from .model import CommitteeMachine
 from .outputs import LabelOfSigns, symmetric
+
+# Seeds of the points of inner averages, apart from those of the orders.
+_INNER = 500
 
 
 class FieldPotential(eqx.Module):
@@ -59,7 +69,7 @@ def symmetric_potential(
     def at(point, noise):
         if K == 1:
             omega = root[1:] * point
-        elif model.averaged:
+        elif model.averaged or (K > 2 and output.field_breakpoints):
             omega = symmetric(root, K) @ point
         elif K == 2:
             total, difference = root[1] * point[0], root[0] * point[1]
@@ -146,10 +156,11 @@ def unspecialized_potential(
 
     if closed or not (model.averaged and output.noise_dimensions(K)):
         return _quadrature(model, at, rule, None)
-    noise = replicated(output.noise_dimensions(K), 64 * order, order, q.dtype)
+    noise = replicated(output.noise_dimensions(K), 64 * order, order + _INNER, q.dtype)
     values = jax.lax.map(lambda n: _quadrature(model, at, rule, n), noise)
+    fewer = jax.lax.map(lambda n: _quadrature(model, at, rule, n), _half(noise))
     found = jax.tree.map(lambda v: jnp.mean(v, axis=0), values)
-    error = _spread(values.potential.information)
+    error = _spread(values.potential.information, fewer.potential.information)
     return eqx.tree_at(lambda f: f.potential.statistical_error, found, error)
 
 
@@ -176,12 +187,23 @@ def _average(model: CommitteeMachine, at, rule: Rule, order: int) -> FieldPotent
     dimensions = model.output.noise_dimensions(K)
     dtype = rule.weights.dtype
     if dimensions:
-        noise = replicated(dimensions, 64 * order, order, dtype)
+        noise = replicated(dimensions, 64 * order, order + _INNER, dtype)
         values = jax.lax.map(lambda pair: _quadrature(model, at, *pair), (rule, noise))
+        # What an average within a logarithm is biased by falls with the number of its points.
+        fewer = jax.lax.map(lambda pair: _quadrature(model, at, *pair), (rule, _half(noise)))
     else:
         values = jax.lax.map(lambda rule: _quadrature(model, at, rule, None), rule)
+        fewer = values
     found = jax.tree.map(lambda v: jnp.mean(v, axis=0), values)
-    return eqx.tree_at(lambda f: f.statistical_error, found, _spread(values.information))
+    error = _spread(values.information, fewer.information)
+    return eqx.tree_at(lambda f: f.statistical_error, found, error)
+
+
+def _half(noise: Rule) -> Rule:
+    """The first half of each set of equally weighted points."""
+    count = noise.weights.shape[1] // 2
+    nodes, weights = noise.nodes[:, :count], 2 * noise.weights[:, :count]
+    return eqx.tree_at(lambda r: (r.nodes, r.weights), noise, (nodes, weights))
 
 
 def _quadrature(model: CommitteeMachine, at, rule: Rule, noise: Rule | None):
@@ -198,11 +220,17 @@ def _quadrature(model: CommitteeMachine, at, rule: Rule, noise: Rule | None):
     return jax.tree.map(lambda v: jnp.tensordot(rule.weights, v, axes=1), values)
 
 
-def _spread(information: Float[Array, "sets *s"]) -> Scalar:
-    """The standard error of a mean over sets of points, relative to the largest entry."""
-    error = jnp.std(information, axis=0, ddof=1) / information.shape[0] ** 0.5
-    largest = jnp.max(jnp.abs(jnp.mean(information, axis=0)))
-    return jax.lax.stop_gradient(jnp.max(error) / jnp.maximum(largest, jnp.finfo(error.dtype).tiny))
+def _spread(values: Float[Array, "sets *s"], fewer: Float[Array, "sets *s"]) -> Scalar:
+    """The error of a mean over sets of points, relative to the largest entry.
+
+    The standard error, and how far the same with half as many inner points is away.
+    """
+    values, fewer = jax.lax.stop_gradient((values, fewer))
+    mean = jnp.mean(values, axis=0)
+    variance = jnp.var(values, axis=0, ddof=1) / values.shape[0]
+    error = jnp.sqrt(variance + (mean - jnp.mean(fewer, axis=0)) ** 2)
+    largest = jnp.max(jnp.abs(mean))
+    return jnp.max(error) / jnp.maximum(largest, jnp.finfo(error.dtype).tiny)
 
 
 def _at_fields(
@@ -283,14 +311,23 @@ def _symmetric_rule(
     """
     K, output = model.hidden_units, model.output
     if model.averaged:
-        return replicated(K, 24 * order, order, q.dtype)
+        return replicated(K, 16 * order, order, q.dtype)
     order = _field_order(model, order)
-    if K == PRODUCT_UNITS:
+    if K == PRODUCT_UNITS and not output.field_breakpoints:
         return three_exchangeable(order, q.dtype, half=output.mirrored)
+    if K == PRODUCT_UNITS:
+        # Of the two square roots of q one suits the points, the other one derivatives: they differ by a
+        # rotation, which they still have in the limit without specialisation.
+        q = jnp.maximum(q, 1e-9 * jnp.max(q))
+        root = jnp.linalg.cholesky(symmetric(q, K))
+        deviation = jnp.sqrt(jnp.full(K, symmetric(V, K)[0, 0]))
+        rule = nested_layers(root, deviation, 3 * order // 2, half=output.mirrored)
+        turned = rule.nodes @ (symmetric(1 / jnp.sqrt(q), K) @ root).T
+        return Rule(turned, rule.weights, rule.coarse_weights)
     if K == 1:
         return _line_rule(model, q[1], V[1], order)
     if not output.field_breakpoints:
-        return product_normal(2, 2 * order, q.dtype, (True, True))
+        return product_normal(2, 5 * order // 2, q.dtype, (True, True))
     tiny = jnp.finfo(q.dtype).tiny ** 0.5
     scale, widths = jnp.sqrt(jnp.maximum(q, tiny)), jnp.sqrt(V)
     field = jnp.sqrt(jnp.sum(V) / jnp.sum(q))
@@ -306,8 +343,9 @@ def _field_order(model: CommitteeMachine, order: int) -> int:
     """Less for outputs that are averages themselves: it is their own points that are many."""
     if not model.output.integrated or model.hidden_units == 1:
         return order
-    smooth_pair = model.hidden_units == 2 and not model.output.field_breakpoints
-    return order if smooth_pair else max(order // 2, 4)
+    if model.output.field_breakpoints:
+        return max(order // 2, 4)
+    return order if model.hidden_units == 2 else max(2 * order // 3, 4)
 
 
 def _full_rule(
@@ -316,13 +354,15 @@ def _full_rule(
     """Standard normal points for fields `root @ point`."""
     K = model.hidden_units
     if model.averaged:
-        return replicated(K, 24 * order, order, V.dtype)
+        return replicated(K, 16 * order, order, V.dtype)
     order = _field_order(model, order)
     if K == 1:
         return _line_rule(model, root[0, 0] ** 2, V[0, 0], order)
-    if K == PRODUCT_UNITS or not model.output.field_breakpoints:
+    if not model.output.field_breakpoints:
         return product_normal(K, 2 * order, V.dtype)
     deviation = jnp.sqrt(jnp.diagonal(V))
+    if K == PRODUCT_UNITS:
+        return nested_layers(root, deviation, 3 * order // 2, half=model.output.mirrored)
     standard = root / deviation[:, None]
     a, b = standard
     correlation = V[0, 1] / (deviation[0] * deviation[1])

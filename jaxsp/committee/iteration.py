@@ -14,7 +14,6 @@ from .._types import Scalar
 from ..numerics import frozen, varying_like
 from .curve import log_alphas, table, unspecialized_state
 from .model import CommitteeMachine
-from .outputs import LabelOfSigns
 from .solution import SPECIALIZED, UNSPECIALIZED
 from .weights import as_pair
 
@@ -42,12 +41,6 @@ class Limit(eqx.Module):
     x: Float[Array, " 2"]
     slopes: Float[Array, "2 2"]
     stable: Bool[Array, ""]
-
-
-def has_curves(model: CommitteeMachine) -> bool:
-    """Whether all fixed points are crossings of tabulated curves."""
-    closed = isinstance(model.output, LabelOfSigns)
-    return closed and model.hidden_units <= 2 and not model.averaged
 
 
 def unspecialized_limit(model: CommitteeMachine, alpha: Scalar, order: int) -> Limit:

@@ -53,7 +53,7 @@ class IntegratedOutput(Output):
     def noise_rule(self, omega: Float[Array, " K"], root: Float[Array, "K K"], order: int) -> Rule:
         r"""Standard normal points z for the fields $\omega + L z$."""
         K = omega.shape[0]
-        share = {1: 1.0, 2: 0.375, 3: 0.1}.get(K, 1.0)
+        share = {1: 1.0, 2: 0.3, 3: 0.1}.get(K, 1.0)
         points = max(math.ceil(share * self.points * order / 12), 8)
         if self.field_breakpoints and K <= 3:
             share = {1: 0.3, 2: 0.2, 3: 0.06}[K]
@@ -110,9 +110,9 @@ class NoisyFunction(IntegratedOutput):
             arrays are then parameters that can be differentiated.
         noise_variance: $\Delta > 0$.
         breakpoints: values of a field at which $\varphi$ has a kink or a step.
-        points: of the quadrature over the field of a single unit (0.375 of it for each of two, 0.1 for each
-            of three): by default 128. Little noise wants more: it is the scale that they must resolve.
-        output_points: of the quadrature over the output.
+        points: of the quadrature over the field of a single unit (0.3 of it for each of two, a tenth for
+            each of three): by default 128. Little noise wants more: it is the scale that they must resolve.
+        output_points: of the quadrature over the output: by default 47.
 
     Example:
         >>> import jax.numpy as jnp
@@ -127,18 +127,22 @@ class NoisyFunction(IntegratedOutput):
     noise_variance: ScalarLike
     breakpoints: tuple[float | int, ...] = eqx.field(static=True, default=())
     points: int = eqx.field(static=True, default=0)
-    output_points: int = eqx.field(static=True, default=96)
+    output_points: int = eqx.field(static=True, default=0)
 
     def __post_init__(self):
         check_number("noise_variance", self.noise_variance, minimum=0.0, strict=True)
         _check_breakpoints(self.breakpoints)
+        steepness = self._steepness()
         if self.points == 0:
-            self.points = self._points_needed()
+            self.points = int(np.clip(math.ceil(40 * steepness), 128, 1024))
+        if self.output_points == 0:
+            self.output_points = int(np.clip(math.ceil(32 + 5 * steepness), 40, 200))
         _check_points("points", self.points)
         _check_points("output_points", self.output_points)
 
-    def _points_needed(self) -> int:
-        return 128
+    def _steepness(self) -> float:
+        """The slope in units of the noise, which is the scale that points must resolve."""
+        return 3.0
 
     def mean_output(self, fields: Float[Array, " K"]) -> Scalar:
         r"""$\varphi$."""
@@ -184,10 +188,11 @@ class SoftCommittee(NoisyFunction):
         function: the activation $\varphi$, of one field.
         noise_variance: $\Delta > 0$.
         breakpoints: where $\varphi$ has kinks or steps, as ReLU at 0.
-        points: see `NoisyFunction`. The default is $40\, |v \varphi'| / \sqrt\Delta$ with the largest slope
-            between fields of -5 and 5, within 128 and 1024, and 256 if they are traced.
-        output_points: of the quadrature over the output.
+        points: see `NoisyFunction`. The default is $40\, s$ with $s = |v \varphi'| / \sqrt\Delta$ and the
+            largest slope between fields of -5 and 5, within 128 and 1024; 240 if they are traced.
+        output_points: of the quadrature over the output: by default $32 + 5 s$.
         readout: $v$, the weight of each unit in the second layer.
+        odd: whether the activation is an odd function, which halves the cost; None to try it out.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -199,15 +204,35 @@ class SoftCommittee(NoisyFunction):
     """
 
     readout: ScalarLike = 1.0
+    odd: bool | None = eqx.field(static=True, default=None)
 
-    def _points_needed(self) -> int:
+    def __post_init__(self):
+        super().__post_init__()
+        if self.odd is None:
+            self.odd = self._looks_odd()
+
+    def _looks_odd(self) -> bool:
+        if not is_concrete(self.function):
+            return False
+        with jax.ensure_compile_time_eval():
+            h = jnp.asarray(np.geomspace(1e-3, 8.0, 101))
+            above, below = jax.vmap(self.function)(h), jax.vmap(self.function)(-h)
+            largest = float(jnp.max(jnp.abs(above + below)))
+            return largest <= 8 * float(jnp.finfo(h.dtype).eps) * float(jnp.max(jnp.abs(above)))
+
+    @property
+    def mirrored(self) -> bool:
+        """If the activation is odd."""
+        return bool(self.odd)
+
+    def _steepness(self) -> float:
         noise = self.noise_variance
         if not is_concrete((self.function, noise, self.readout)) or np.ndim(noise) > 0:
-            return 256
+            return 6.0
         with jax.ensure_compile_time_eval():
             image = self.readout * jax.vmap(self.function)(jnp.linspace(-5.0, 5.0, 201))
             slope = float(jnp.max(jnp.abs(jnp.diff(image)))) / 0.05
-        return int(np.clip(math.ceil(40 * max(slope, 1.0) / math.sqrt(float(noise))), 128, 1024))
+        return slope / math.sqrt(float(noise))
 
     def mean_output(self, fields: Float[Array, " K"]) -> Scalar:
         r"""$v \sum_l \varphi(h_l)$."""

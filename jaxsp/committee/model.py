@@ -9,7 +9,7 @@ from .._types import Scalar, ScalarLike
 from ..numerics import numbers_as_arrays, real_dtype
 from ..priors import Prior
 from ._points import PRODUCT_UNITS
-from .outputs import MajorityVote, Output
+from .outputs import LabelOfSigns, MajorityVote, Output
 
 
 class CommitteeMachine(eqx.Module):
@@ -26,7 +26,7 @@ class CommitteeMachine(eqx.Module):
         output: the law of an output given the K fields; by default the sign of the sum of their signs,
             with ties labelled 0 (`MajorityVote`).
         order: Gauss-Legendre points on each panel of the quadratures; None for what gives about ten
-            digits (five in float32).
+            digits (five in float32), four of three units.
         monte_carlo: whether expectations are averages over quasi-random points, with a statistical error that
             `quadrature_error` reports; None for more than three units, where it must be.
 
@@ -67,6 +67,12 @@ class CommitteeMachine(eqx.Module):
         return variance * jnp.eye(self.hidden_units, dtype=variance.dtype) + mean**2
 
 
+def has_curves(model: CommitteeMachine) -> bool:
+    """Whether all fixed points are crossings of tabulated curves."""
+    closed = isinstance(model.output, LabelOfSigns)
+    return closed and model.hidden_units <= 2 and not model.averaged
+
+
 def tolerance(model: CommitteeMachine, dtype) -> float:
     """The quadrature error that a solution may have: of Monte Carlo averages it is a statistical one."""
     exact = float(jnp.finfo(dtype).eps) ** 0.4
@@ -82,7 +88,8 @@ def prepare(
 ) -> tuple[CommitteeMachine, tuple[Scalar, ...], int]:
     """Model and numbers as arrays of one floating-point type, and the quadrature's order."""
     dtype = real_dtype(*jax.tree.leaves((model, values)))
-    order = model.order if model.order is not None else (12 if dtype == jnp.float64 else 8)
+    default = 12 if dtype == jnp.float64 and model.hidden_units < PRODUCT_UNITS else 8
+    order = model.order if model.order is not None else default
     return (
         numbers_as_arrays(model, dtype),
         tuple(jnp.asarray(value, dtype) for value in values),

@@ -15,8 +15,8 @@ from .._types import Scalar, ScalarLike
 from ..numerics import best_entry, raise_unless_successful
 from .curve import scan
 from .fields import full_potential
-from .iteration import has_curves, limit_from, unspecialized_limit
-from .model import CommitteeMachine, prepare
+from .iteration import limit_from, unspecialized_limit
+from .model import CommitteeMachine, has_curves, prepare
 from .overlaps import check_overlap
 from .solution import Solution, find_candidates, solution_at
 from .weights import full_weights

@@ -7,8 +7,8 @@ from jaxtyping import Array, Bool, Float
 
 from .._types import Scalar
 from ..numerics import RESULTS, frozen, varying_like, with_implicit_derivative
-from .curve import Curves, State, state_at
-from .model import CommitteeMachine, tolerance
+from .curve import Curves, State, state_at, unspecialized_state
+from .model import CommitteeMachine, has_curves, tolerance
 from .outputs import symmetric
 
 # The three kinds of fixed points: at vanishing r_d, on the specialised curve, perfect recovery.
@@ -153,17 +153,31 @@ def _positive(alpha: Scalar) -> Scalar:
     return jnp.maximum(alpha, jnp.finfo(alpha.dtype).tiny ** 0.25)
 
 
-def _snr(x: Float[Array, " 2"], kind: Array) -> Float[Array, " 2"]:
+def _snr(x: Float[Array, " 2"], kind: Array | int) -> Float[Array, " 2"]:
     """The signal-to-noise ratios; that of a difference vanishes without specialisation."""
     return jnp.exp(x) * jnp.stack([jnp.where(kind == UNSPECIALIZED, 0.0, 1.0), jnp.ones_like(x[0])])
 
 
+def _state(model: CommitteeMachine, r: Float[Array, " 2"], kind: Array | int, order: int) -> State:
+    """Where nothing is specialised one dimension is enough, which is worth it if others are dear."""
+    if has_curves(model):
+        return state_at(model, r, order)
+    if not isinstance(kind, jax.Array):
+        return unspecialized_state(model, r[1], order)[0]
+    return jax.lax.cond(
+        kind == UNSPECIALIZED,
+        lambda r: unspecialized_state(model, r[1], order)[0],
+        lambda r: state_at(model, r, order),
+        r,
+    )
+
+
 def _residual(
-    model: CommitteeMachine, alpha: Scalar, kind: Array, start: Array, order: int, x: Array
+    model: CommitteeMachine, alpha: Scalar, kind: Array | int, start: Array, order: int, x: Array
 ) -> Array:
     r"""$\log(r / (\alpha F))$; entries that are no unknowns stay where they are."""
-    information = state_at(model, _snr(x, kind), order).fields.information
-    free = jnp.stack([kind == SPECIALIZED, kind != SATURATED])
+    information = _state(model, _snr(x, kind), kind, order).fields.information
+    free = jnp.stack([jnp.asarray(kind == SPECIALIZED), jnp.asarray(kind != SATURATED)])
     height = x - jnp.log(jnp.where(free, information, 1.0))
     return jnp.where(free, height - jnp.log(_positive(alpha)), x - start)
 
@@ -171,7 +185,7 @@ def _residual(
 def polish(
     model: CommitteeMachine,
     alpha: Scalar,
-    kind: Array,
+    kind: Array | int,
     x: Array,
     slopes: Array,
     exists: Array,
@@ -181,7 +195,7 @@ def polish(
     fixed_model, fixed_alpha, start = frozen((model, alpha, x))
     double = x.dtype == jnp.float64
     tolerance = 1e-12 if double else 1e-5
-    free = jnp.stack([kind == SPECIALIZED, kind != SATURATED])
+    free = jnp.stack([jnp.asarray(kind == SPECIALIZED), jnp.asarray(kind != SATURATED)])
     matrix = jnp.where(free[:, None], slopes, jnp.eye(2, dtype=x.dtype))
 
     def unfinished(state):
@@ -219,20 +233,20 @@ def polish(
 def solution_at(
     model: CommitteeMachine,
     alpha: Scalar,
-    kind: Array,
+    kind: Array | int,
     x: Array,
     slopes: Array,
     exists: Array,
     order: int,
 ) -> Solution:
     """Everything at one fixed point; NaN where it does not exist."""
-    saturated = kind == SATURATED
+    saturated = jnp.asarray(kind == SATURATED)
     x = polish(model, alpha, kind, x, slopes, exists, order)
     # Enough for the prior's entropy to be all that is left, and for the fields to be finite.
     r = jnp.where(saturated, 60.0, _snr(x, kind))
     r = jnp.where(saturated, r, r * alpha / _positive(alpha))
     finer = order + order // 2
-    state = state_at(model, r, finer)
+    state = _state(model, r, kind, finer)
     solution = evaluate(model, alpha, state)
     perfect = jnp.where(saturated, 0.0, 1.0)
     rho = model.second_moment()

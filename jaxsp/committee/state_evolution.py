@@ -10,10 +10,10 @@ from .._types import Count, Scalar, ScalarLike
 from ..numerics import RESULTS, fixed_point, raise_unless_successful
 from .curve import State, scan
 from .fields import full_potential, symmetric_potential
-from .iteration import has_curves, limit_from, unspecialized_limit
-from .model import CommitteeMachine, prepare
+from .iteration import limit_from, unspecialized_limit
+from .model import CommitteeMachine, has_curves, prepare, tolerance
 from .overlaps import check_overlap
-from .solution import Solution, evaluate, find_candidates, solution_at
+from .solution import UNSPECIALIZED, Solution, evaluate, find_candidates, solution_at
 from .weights import as_pair, full_weights, symmetric_weights
 
 # What stands for an infinitesimal overlap or error, relative to the second moment.
@@ -104,7 +104,8 @@ def _from_start(
             coarse = max(order // 2, 4)
             informed = init == "specialized"
             limit = limit_from(model, alpha, limit, coarse, specialized=informed)
-        kind, x, slopes, exists = limit.kind, limit.x, limit.slopes, jnp.asarray(True)
+        kind = UNSPECIALIZED if init == "uninformed" else limit.kind
+        x, slopes, exists = limit.x, limit.slopes, jnp.asarray(True)
     solution = solution_at(model, alpha, kind, x, slopes, exists, order)
 
     rho = as_pair(model.second_moment())
@@ -159,12 +160,17 @@ def _from_matrix(
     path = start[None]
     if steps:
         path = jnp.concatenate([path, jax.lax.scan(step, start, length=steps)[1]])
-    tolerance = 1e-12 if start.dtype == jnp.float64 else 1e-5
-    limit = fixed_point(image, start, rtol=0.0, atol=tolerance, max_steps=max_steps)
+    step_size = 1e-12 if start.dtype == jnp.float64 else 1e-5
+    limit = fixed_point(image, start, rtol=0.0, atol=step_size, max_steps=max_steps)
     q = limit.value
-    fields = full_potential(model, q, rho - q, order)
-    r = alpha * fields.information
-    solution = evaluate(model, alpha, State(r, full_weights(model, r, order), fields))
+    r = alpha * full_potential(model, q, rho - q, order).information
+    finer = order + order // 2
+    weights = full_weights(model, r, finer)
+    state = State(r, weights, full_potential(model, weights.overlap, weights.error, finer))
+    solution = evaluate(model, alpha, state)
+    accurate = solution.quadrature_error < max(tolerance(model, q.dtype), 1e-5)
+    accurate = accurate | (limit.result != RESULTS.successful)
     result = RESULTS.where(limit.result == RESULTS.successful, solution.result, limit.result)
+    result = RESULTS.where(accurate, result, RESULTS.inaccurate)
     solution = eqx.tree_at(lambda s: s.result, solution, result)
     return _with_path(solution, path, limit.iterations)

@@ -15,8 +15,7 @@ from ..numerics import (
     with_implicit_derivative,
 )
 from .curve import Curves, Onset, find_onset, log_alphas, log_gain, scan, table
-from .iteration import has_curves
-from .model import CommitteeMachine, prepare
+from .model import CommitteeMachine, has_curves, prepare
 from .solution import find_candidates, solution_at
 
 

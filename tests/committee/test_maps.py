@@ -37,7 +37,11 @@ def test_linear_output_has_closed_forms(units):
 @pytest.mark.parametrize(
     ("output", "channel"),
     [
-        (ERF, channels.Activation(jax.scipy.special.erf, noise_variance=0.2)),
+        pytest.param(
+            ERF,
+            channels.Activation(jax.scipy.special.erf, noise_variance=0.2),
+            marks=pytest.mark.slow,
+        ),
         (
             committee.SoftCommittee(jax.nn.relu, noise_variance=0.2, breakpoints=(0.0,)),
             channels.ReLU(noise_variance=0.2),
