@@ -141,10 +141,10 @@ def _simulation(context: Context, ax):
     found = online.simulate(net, law, t_max, key=second, networks=start, runs=runs, measurements=24)
     theory = online.solve(net, float(found.times[-1]), inputs=law, networks=start)
     errors = np.asarray(found.generalization_error)
+    fine = np.linspace(0.0, float(found.times[-1]), 201)
     ax.semilogy(
-        found.times, theory.generalization_error(found.times), color=_draw.RED,
-        label="theory, random start",
-    )  # fmt: skip
+        fine, theory.generalization_error(fine), color=_draw.RED, label="theory, random start"
+    )
     plotting.instances(
         found.times, errors, label=f"gradient descent, N = {N}", color=_draw.RED, ax=ax
     )
