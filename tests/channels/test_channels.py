@@ -179,7 +179,7 @@ def exact_moments(name, omega, V):
 def test_samples(name):
     """First two moments of drawn outputs, within five standard errors."""
     channel = LAWS[name][0]
-    omega, V, count = 0.4, 0.6, 40000
+    omega, V, count = 0.4, 0.6, 10_000
     field, output = jax.random.split(jax.random.key(1))
     z = omega + np.sqrt(V) * jax.random.normal(field, (count,))
     y = np.asarray(eqx.filter_jit(channel.sample)(output, z))

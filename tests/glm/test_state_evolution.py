@@ -49,29 +49,37 @@ def test_weak_recovery():
     assert float(glm.state_evolution(model, 1.01 * threshold).overlap) > 1e-3
 
 
+def error(alpha, noise):
+    model = glm.GLM(priors.Rademacher(), channels.Sign(noise_variance=noise))
+    return glm.state_evolution(model, alpha, steps=1).generalization_error
+
+
+@jax.jit
+def errors(alphas, noise):
+    return jax.vmap(lambda a: error(a, noise))(alphas)
+
+
+ALPHAS, NOISE = jnp.array([0.6, 1.1]), 0.05
+
+
+def difference(move, h=1e-4):
+    values = [move(s * h) for s in (-2, -1, 1, 2)]
+    return (values[0] - 8 * values[1] + 8 * values[2] - values[3]) / (12 * h)
+
+
 def test_gradient_of_the_limit():
-    """Implicit derivative against central differences, reverse and forward, under jit and vmap."""
-
-    def error(alpha, noise):
-        model = glm.GLM(priors.Rademacher(), channels.Sign(noise_variance=noise))
-        return glm.state_evolution(model, alpha, steps=1).generalization_error
-
-    alphas, noise, h = jnp.array([0.6, 1.1]), 0.05, 1e-4
-
-    @jax.jit
-    def curve(alphas, noise):
-        return jax.vmap(lambda a: error(a, noise))(alphas)
-
-    def difference(move):
-        values = [move(s * h) for s in (-2, -1, 1, 2)]
-        return (values[0] - 8 * values[1] + 8 * values[2] - values[3]) / (12 * h)
-
-    by_alpha = difference(lambda s: curve(alphas + s, noise))
-    by_noise = difference(lambda s: curve(alphas, noise + s))
-    reverse = jax.jit(jax.vmap(jax.grad(error, (0, 1)), (0, None)))(alphas, noise)
+    """Implicit derivative against central differences, in reverse mode, under jit and vmap."""
+    by_alpha = difference(lambda s: errors(ALPHAS + s, NOISE))
+    by_noise = difference(lambda s: errors(ALPHAS, NOISE + s))
+    reverse = jax.jit(jax.vmap(jax.grad(error, (0, 1)), (0, None)))(ALPHAS, NOISE)
     np.testing.assert_allclose(reverse[0], by_alpha, rtol=1e-6)
     np.testing.assert_allclose(reverse[1], by_noise, rtol=1e-6)
-    forward = jax.jit(jax.jacfwd(curve, 1))(alphas, noise)
+
+
+@pytest.mark.slow
+def test_forward_derivative_of_the_limit():
+    by_noise = difference(lambda s: errors(ALPHAS, NOISE + s))
+    forward = jax.jit(jax.jacfwd(errors, 1))(ALPHAS, NOISE)
     np.testing.assert_allclose(forward, by_noise, rtol=1e-6)
 
 

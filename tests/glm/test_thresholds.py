@@ -112,7 +112,15 @@ def test_critical_end_point():
     assert not probit_thresholds(float(end.parameter) + 1e-5).exists.algorithmic
 
 
-@pytest.mark.parametrize("name", ["algorithmic", "information_theoretic", "informative_spinodal"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        # An extremum of the curve as the other spinodal.
+        pytest.param("algorithmic", marks=pytest.mark.slow),
+        "information_theoretic",
+        "informative_spinodal",
+    ],
+)
 def test_gradients_of_thresholds(name):
     """d threshold / d noise variance by central differences, reverse and forward, jitted and batched."""
 
