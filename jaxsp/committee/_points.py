@@ -156,14 +156,18 @@ def nested_layers(
 
         def conditional(point, index=index, scale=scale, width=width, lower=lower):
             place = jnp.clip(-(root[index, :index] @ point) / scale, lower, reach)
-            rule = graded_panels(place[None], width, lower, reach, order)
+            places = jnp.stack([place, jnp.zeros_like(place)])[: 1 + min(index, 1)]
+            # The Gaussian itself, beside the layer.
+            widths = jnp.concatenate([width, jnp.ones_like(width)])[: 1 + min(index, 1)]
+            points = order if index else 2 * order
+            rule = graded_panels(places, widths, lower, reach, points)
             density = jnp.exp(log_normal_density(rule.nodes, jnp.ones_like(rule.nodes)))
             return rule.nodes, density * rule.weights
 
         z, w = jnp.vectorize(conditional, signature="(l)->(n),(n)")(nodes)
         if half and index == 0:
             # Nothing lies below the lower end.
-            z, w = z[:, :order], 2 * w[:, :order]
+            z, w = z[:, : 2 * order], 2 * w[:, : 2 * order]
         count = z.shape[1]
         nodes = jnp.concatenate([jnp.repeat(nodes, count, axis=0), z.reshape(-1, 1)], axis=1)
         weights = (weights[:, None] * w).ravel()

@@ -321,7 +321,7 @@ def _symmetric_rule(
         q = jnp.maximum(q, 1e-9 * jnp.max(q))
         root = jnp.linalg.cholesky(symmetric(q, K))
         deviation = jnp.sqrt(jnp.full(K, symmetric(V, K)[0, 0]))
-        rule = nested_layers(root, deviation, 3 * order // 2, half=output.mirrored)
+        rule = nested_layers(root, deviation, order, half=output.mirrored)
         turned = rule.nodes @ (symmetric(1 / jnp.sqrt(q), K) @ root).T
         return Rule(turned, rule.weights, rule.coarse_weights)
     if K == 1:
@@ -362,7 +362,7 @@ def _full_rule(
         return product_normal(K, 2 * order, V.dtype)
     deviation = jnp.sqrt(jnp.diagonal(V))
     if K == PRODUCT_UNITS:
-        return nested_layers(root, deviation, 3 * order // 2, half=model.output.mirrored)
+        return nested_layers(root, deviation, order, half=model.output.mirrored)
     standard = root / deviation[:, None]
     a, b = standard
     correlation = V[0, 1] / (deviation[0] * deviation[1])
