@@ -85,19 +85,6 @@ def test_full_matrix_is_covariant_under_permutations():
     np.testing.assert_allclose(other.potential, one.potential, rtol=3e-4)
 
 
-@pytest.mark.slow
-def test_information_is_the_slope_of_the_potential(vote):
-    model, direction = prepare(VOTE)[0], jnp.asarray([0.7, -0.4])
-
-    def potential(q):
-        return symmetric_potential(model, q, 1 - q, 8).potential
-
-    slope = jax.jvp(potential, (Q,), (direction,))[1]
-    # Two differences and one sum.
-    expected = jnp.sum(direction * jnp.asarray([2.0, 1.0]) * vote.information)
-    np.testing.assert_allclose(2 * slope, expected, rtol=5e-4)
-
-
 def test_monte_carlo_is_within_its_error_of_the_quadrature():
     # Without specialisation one dimension and another formula are exact.
     plain = jnp.asarray([0.0, 0.7])
