@@ -5,7 +5,10 @@ the process's. From t = 1e3 on the energy's distance to its threshold is fitted 
 
     python benchmarks/dmft_long.py            # the table and its picture, about a quarter of an hour
     python benchmarks/dmft_long.py draw       # the picture of what was recorded
-    python benchmarks/dmft_long.py 1e8 1e-6 run.npz   # one run: t_max, tolerance, checkpoint
+    python benchmarks/dmft_long.py 1e8 1e-5 run.npz 12   # one row: t_max, tolerance, checkpoint, nodes
+
+Rows are recorded as they come, each in the place of an older one. The fourth is longer than the table's;
+called again after it was killed, it goes on from its checkpoint.
 """
 
 import json
@@ -31,10 +34,10 @@ TIMES = [(t, 1e-6) for t in (1e1, 1e2, 1e3, 1e4, 1e5, 1e6)]
 TOLERANCES = [(1e3, rtol) for rtol in (1e-4, 1e-5, 1e-7, 1e-8)]
 
 
-def run(t_max: float, rtol: float, checkpoint: str | None = None) -> dict:
+def run(t_max: float, rtol: float, checkpoint: str | None = None, nodes: int | None = None) -> dict:
     """One run's costs and its certificate."""
     problem = dmft.SphericalDynamics(spiked.pure_p_spin(3), temperature=0.0)
-    solver = dmft.RatioGrid(rtol=rtol)
+    solver = dmft.RatioGrid(rtol=rtol, nodes=nodes)
     seconds, work = [], []
     for _ in range(2 if checkpoint is None and t_max <= 1e3 else 1):
         begin, used = time.perf_counter(), time.process_time()
@@ -96,23 +99,35 @@ def draw(rows: list[dict]) -> None:
     picture.savefig(_measure.RESULTS / "dmft_long.png", dpi=110)
 
 
+def recorded() -> list[dict]:
+    """The rows of the last table."""
+    kept = _measure.RESULTS / "dmft_long.json"
+    return json.loads(kept.read_text())["numbers"]["runs"] if kept.exists() else []
+
+
+def record(row: dict) -> None:
+    """The table with this row, in the order of times and tolerances."""
+
+    def place(other):
+        return other["t_max"], -other["tolerance"]
+
+    rows = [other for other in recorded() if place(other) != place(row)]
+    _measure.record("dmft_long", {"runs": sorted([*rows, row], key=place)})
+
+
 def main():
     arguments = sys.argv[1:]
     if arguments == ["draw"]:
-        recorded = json.loads((_measure.RESULTS / "dmft_long.json").read_text())
-        draw(recorded["numbers"]["runs"])
+        draw(recorded())
         return
     if arguments:
-        print(json.dumps(run(float(arguments[0]), float(arguments[1]), *arguments[2:3])))
+        t_max, rtol, *checkpoint = arguments
+        nodes = [int(x) for x in checkpoint[1:]]
+        record(run(float(t_max), float(rtol), *checkpoint[:1], *nodes))
         return
-    rows = []
-    for row in TIMES + TOLERANCES:
-        command = [sys.executable, __file__, *map(str, row)]
-        lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        rows.append(json.loads(lines.strip().splitlines()[-1]))
-        print(rows[-1], flush=True)
-    _measure.record("dmft_long", {"runs": rows})
-    draw(rows)
+    for t_max, rtol in TIMES[:3] + TOLERANCES + TIMES[3:]:
+        subprocess.run([sys.executable, __file__, str(t_max), str(rtol)], check=True)
+    draw(recorded())
 
 
 if __name__ == "__main__":

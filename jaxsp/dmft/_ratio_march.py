@@ -270,7 +270,9 @@ def advance(
     ($t \to h(t)$ leaves the others as they are). Reading rows between their times breaks that, by $t$
     times the power of the step that is the number of rows read. Once this competes with what does drive
     the clock, it gives rise to growing oscillations, so that the step $h$ is kept below
-    $\sqrt{Q''(1)}\, t\, h^{\text{order} + 2} = $ `softness`.
+    $\sqrt{Q''(1)}\, t\, h^{\text{order} + 2} = $ `softness`. (For the pure 3-spin, up to $t = 10^5$: at a
+    softness of 1e-3 they do not grow; at 8e-3 they do, and shift the clock, $C(t,t')$ then being that of
+    $h(t), h(t')$ with $\delta \log h = 4 \cdot 10^{-4}$, while energies agree to 5e-7.)
     """
     last_clock = jax.lax.stop_gradient(jnp.log1p(t_max))
     stop = state.attempts + attempts

@@ -57,7 +57,7 @@ def make(context: Context) -> Figure:
 def _rates(context: Context) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Inverse noises, rates fitted from several times on, and rates in closed form."""
     # In units of the landscape's own time.
-    span, steps, levels = (24.0, 80, 2) if context.quick else (60.0, 300, 3)
+    span, steps, levels = (24.0, 80, 2) if context.quick else (45.0, 180, 3)
     grid = dmft.UniformGrid(steps=steps, levels=levels)
 
     def one(place):
