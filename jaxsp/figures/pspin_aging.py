@@ -16,7 +16,7 @@ P, TEMPERATURE = 3, 0.5
 _COLORS = (_draw.BLUE, _draw.ORANGE, _draw.GREEN, _draw.RED, _draw.PURPLE)
 _POINTS = 120
 # Where the parametric plot is taken for a straight line: below q_EA, and not where the start is felt.
-_STRAIGHT = (0.35, 0.55)
+_STRAIGHT, _LOWER = (0.35, 0.55), (0.1, 0.3)
 
 
 def make(context: Context) -> Figure:
@@ -163,14 +163,16 @@ def _rows(flow: dmft.Solution, hot: dmft.Solution, theory) -> list[Row]:
     lines = np.array([_straight(hot, last * part) for part in (0.1, 0.25, 0.5, 1.0)])
     # Violations approach their limit by a power of time: a geometric series from one octave to the next.
     ratio = _limit_of_series(lines[1:, 0])
-    moved = np.abs(lines[-1] - lines[0])
+    # How far from straight the plot still is, and how far it still moves.
+    lower = _straight(hot, last, _LOWER)
+    doubt = float(abs(lines[-1, 1] - lines[0, 1]) + abs(lines[-1, 1] - lower[1]))
     rows += [
-        Row(f"{NAME}/FDT ratio X at T = {TEMPERATURE}", ratio, abs(ratio - lines[-1, 0]),
+        Row(f"{NAME}/FDT ratio X at T = {TEMPERATURE}", ratio, float(abs(ratio - lines[-1, 0])),
             theory["ratio"], 1e-12,
             "threshold states (Cugliandolo and Kurchan 1993), scipy; as far as it extrapolates"),
-        Row(f"{NAME}/q_EA at T = {TEMPERATURE}, where the parametric plot breaks", lines[-1, 1],
-            moved[1], theory["self_overlap"], 1e-12,
-            "threshold states, scipy; as far as it moves over the last decade"),
+        Row(f"{NAME}/q_EA at T = {TEMPERATURE}, where the parametric plot breaks",
+            float(lines[-1, 1]), doubt, theory["self_overlap"], 1e-12,
+            "threshold states, scipy; as far as it moves over the last decade and along the plot"),
     ]  # fmt: skip
     return rows
 
@@ -187,9 +189,11 @@ def _exponent(flow: dmft.Solution, t: float, ground: float) -> float:
     return float(-t * slope / (value - ground))
 
 
-def _straight(solution: dmft.Solution, t: float) -> tuple[float, float]:
-    """X and q of T chi = 1 - q + X (q - C), a line fitted to the part of the plot that has aged."""
+def _straight(
+    solution: dmft.Solution, t: float, between: tuple[float, float] = _STRAIGHT
+) -> tuple[float, float]:
+    """X and q of T chi = 1 - q + X (q - C), a line fitted to a part of the plot that has aged."""
     reached, answered = (x[0] for x in _parametric(solution, np.array([t])))
-    part = (reached > _STRAIGHT[0]) & (reached < _STRAIGHT[1])
+    part = (reached > between[0]) & (reached < between[1])
     slope, end = np.polyfit(reached[part], answered[part], 1)
     return float(-slope), float((1 - end) / (1 + slope))
