@@ -41,6 +41,8 @@ class FieldPotential(eqx.Module):
         potential: $\Phi_{\rm out} = \mathbb E_\omega \int dy\, Z_{\rm out} \log Z_{\rm out}$.
         squared_error: $\mathbb E_\omega \mathrm{Var}(y|\omega)$.
         disagreement: how often two draws from the posterior predict different labels; None without labels.
+        mistakes: how often the most probable label is wrong; None without labels. The points are not cut
+            where that label changes, which leaves it four digits or so for two units and more.
         missing_probability: $\mathbb E_\omega |1 - \int dy\, Z_{\rm out}|$; zero, up to the quadrature.
         statistical_error: of Monte Carlo averages the standard error of the information, relative to its
             largest entry; zero for quadratures.
@@ -50,6 +52,7 @@ class FieldPotential(eqx.Module):
     potential: Scalar
     squared_error: Scalar
     disagreement: Scalar | None
+    mistakes: Scalar | None
     missing_probability: Scalar
     statistical_error: Scalar
 
@@ -270,6 +273,9 @@ def _prediction(
         "squared_error": jnp.sum(weight * (outputs - mean) ** 2),
         # Summed over pairs: one minus a probability close to one would cancel.
         "disagreement": 2 * jnp.sum(jnp.tril(weight[:, None] * weight[None, :], -1))
+        if labels
+        else None,
+        "mistakes": jnp.sum(jnp.where(jnp.arange(weight.size) == jnp.argmax(weight), 0.0, weight))
         if labels
         else None,
         "missing_probability": jnp.abs(1 - jnp.sum(weight)),

@@ -31,6 +31,9 @@ class Solution(eqx.Module):
         mutual_information: $\lim I(w^*; y | X) / p = \alpha\, \mathbb E \log P_{\rm out}(y|h) - f$, in nats.
         generalization_error: the least mean squared error $\mathbb E (y - \hat y)^2$ of a new output. The
             $\epsilon_g$ drawn in arXiv 1806.05451 is half of the mean squared error.
+        classification_error: for labels, the probability that the most probable label is wrong: the 0/1 error
+            of the Bayes-optimal classifier, to four digits or so (to all of them for one unit); None for
+            other outputs.
         gibbs_error: for labels, the probability that the label predicted by one posterior sample is
             wrong; None for other outputs.
         result: `RESULTS.successful`, or why these numbers are not to be trusted.
@@ -50,6 +53,7 @@ class Solution(eqx.Module):
     free_entropy: Float[Array, "..."]
     mutual_information: Float[Array, "..."]
     generalization_error: Float[Array, "..."]
+    classification_error: Float[Array, "..."] | None
     gibbs_error: Float[Array, "..."] | None
     result: RESULTS
     residual: Float[Array, "..."]
@@ -253,7 +257,6 @@ def solution_at(
     error = perfect * solution.error
     # Labels without noise are certain then.
     psi = jnp.where(saturated, state.weights.negative_information, solution.free_entropy)
-    gibbs = solution.gibbs_error
     solution = eqx.tree_at(
         lambda s: (
             s.overlap, s.q_d, s.q_a, s.error, s.conjugate_overlap, s.free_entropy,
@@ -273,10 +276,13 @@ def solution_at(
             jnp.where(saturated, 0.0, solution.quadrature_error),
         ),
     )  # fmt: skip
-    solution = eqx.tree_at(
-        lambda s: s.gibbs_error, solution, perfect * gibbs if gibbs is not None else None,
-        is_leaf=lambda leaf: leaf is None,
-    )  # fmt: skip
+    if solution.gibbs_error is not None:
+        errors = (solution.classification_error, solution.gibbs_error)
+        solution = eqx.tree_at(
+            lambda s: (s.classification_error, s.gibbs_error),
+            solution,
+            tuple(perfect * error for error in errors),
+        )
     accurate = solution.quadrature_error < tolerance(model, x.dtype)
     result = RESULTS.where(accurate, RESULTS.successful, RESULTS.inaccurate)
     result = RESULTS.where(
@@ -328,6 +334,7 @@ def evaluate(model: CommitteeMachine, alpha: Scalar, state: State) -> Solution:
         free_entropy=f,
         mutual_information=alpha * model.output.expected_log_likelihood(rho, 12) - f,
         generalization_error=fields.squared_error,
+        classification_error=fields.mistakes,
         gibbs_error=fields.disagreement,
         result=RESULTS.where(jnp.isfinite(f), RESULTS.successful, RESULTS.nonfinite),
         residual=residual,

@@ -52,6 +52,19 @@ def test_reverse_mode_and_the_priors_parameters():
 
 
 @pytest.mark.slow
+def test_slopes_of_binary_jump_thresholds_match_finite_differences():
+    def of(bias):
+        model = committee.CommitteeMachine(2, priors.Rademacher(bias=bias), order=8)
+        th = committee.thresholds(model, throw=False)
+        return jnp.stack([th.specialization, th.algorithmic, th.information_theoretic])
+
+    both = jax.jit(lambda bias: jax.jvp(of, (bias,), (jnp.ones_like(bias),)))
+    step = 1e-3
+    (high, _), (low, _) = both(jnp.asarray(0.1 + step)), both(jnp.asarray(0.1 - step))
+    np.testing.assert_allclose(both(jnp.asarray(0.1))[1], (high - low) / (2 * step), rtol=1e-4)
+
+
+@pytest.mark.slow
 def test_single_precision_is_finite_and_close():
     single = committee.CommitteeMachine(2, priors.Gaussian(variance=jnp.float32(1.0)))
     found = committee.state_evolution(single, jnp.float32(3.0), "broken", throw=False)

@@ -28,6 +28,7 @@ def test_one_unit_is_the_perceptron(prior):
         ("free_entropy", "free_entropy"),
         ("generalization_error", "generalization_error"),
         ("gibbs_error", "gibbs_error"),
+        ("classification_error", "classification_error"),
     ):
         np.testing.assert_allclose(
             getattr(found, name), getattr(expected, other), rtol=1e-10, err_msg=name
@@ -52,6 +53,28 @@ def test_output_potential_matches_gauss_hermite_and_scipys_orthants():
             squared += w1 * w2 * (p[0] + p[1] - (p[0] - p[1]) ** 2)
     np.testing.assert_allclose(found.potential, entropy, atol=2e-6)
     np.testing.assert_allclose(found.squared_error, squared, atol=2e-6)
+
+
+def test_classification_error_matches_sampled_fields():
+    q, V = jnp.asarray([0.3, 0.5]), jnp.asarray([0.7, 0.5])
+    found = symmetric_potential(GAUSSIAN, q, V, 16)
+    key, other = jax.random.split(jax.random.key(0))
+    count = 100_000
+    omega = jax.random.multivariate_normal(key, jnp.zeros(2), symmetric(q, 2), (count,))
+    noise = jax.random.multivariate_normal(other, jnp.zeros(2), symmetric(V, 2), (count,))
+    vote = GAUSSIAN.output
+    label = vote.sample(key, omega + noise)
+
+    @jax.jit
+    def best(omega):
+        log_p = jax.vmap(lambda w: vote.log_partitions(w, symmetric(V, 2)))(omega)
+        return vote.labels(2)[jnp.argmax(log_p, axis=1)]
+
+    wrong = np.asarray(label != best(omega))
+    error = np.sqrt(wrong.mean() * (1 - wrong.mean()) / count)
+    assert abs(float(found.mistakes) - wrong.mean()) < 4 * error
+    # Better than a sample from the posterior, and not twice as good.
+    assert found.mistakes < found.disagreement < 2 * found.mistakes
 
 
 def test_full_matrix_agrees_with_the_symmetric_ansatz():
