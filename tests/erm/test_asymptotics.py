@@ -32,6 +32,7 @@ def ridge(rho, f2, weights, lam, alpha, square, slope):
     return V, q, m
 
 
+CONVEX_SQUARE = erm.Convex(lambda y, z: 0.5 * (y - z) ** 2)
 OWN_SQUARE = erm.FromProximal(
     function=lambda y, z: 0.5 * (y - z) ** 2,
     proximal=lambda y, omega, V: (omega + V * y) / (1 + V),
@@ -40,7 +41,8 @@ OWN_SQUARE = erm.FromProximal(
 
 
 @pytest.mark.parametrize(
-    ("loss", "lam", "alpha"), [(erm.Square(), 0.1, 2.0), (OWN_SQUARE, 1e-3, 0.7)]
+    ("loss", "lam", "alpha"),
+    [(erm.Square(), 0.1, 2.0), (OWN_SQUARE, 1e-3, 0.7), (CONVEX_SQUARE, 0.3, 1.3)],
 )
 def test_ridge_on_labels_in_closed_form(loss, lam, alpha):
     fit = erm.asymptotics(ISOTROPIC, loss=loss, regularization=lam, alpha=alpha, order=32)
