@@ -120,3 +120,15 @@ def test_oblique_boundaries_are_found():
 
     t = (float(jnp.sum(OMEGA)) - 0.4) / np.sqrt(float(jnp.sum(V)))
     np.testing.assert_allclose(found, norm.logcdf([t, -t]), rtol=1e-7)
+
+
+@pytest.mark.slow
+def test_amp_of_a_soft_committee_ends_near_state_evolution():
+    output = committee.SoftCommittee(jax.scipy.special.erf, noise_variance=0.5)
+    model = committee.CommitteeMachine(2, priors.Gaussian(), output, order=6)
+    data = committee.sample_instance(model, inputs=150, samples=450, key=jax.random.key(0))
+    run = committee.amp(model, data.X, data.y, max_steps=15, teacher=data.weights, throw=False)
+    assert run.residual < 1e-3
+    expected = committee.state_evolution(model, 3.0, throw=False).overlap
+    # One instance: fluctuations of each entry of about 1 / sqrt(p) = 0.08.
+    np.testing.assert_allclose(run.self_overlap_trajectory[-1], expected, atol=0.25)
