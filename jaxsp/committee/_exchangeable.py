@@ -19,8 +19,9 @@ from jaxtyping import Array, Float
 
 from .._types import Scalar
 
-# Where the magnitude of the factors outweighs the Gaussian no more, for three units and more.
-_REACH, _STEP = 6.0, 0.25
+# With a small ratio of the variances the factors make up for most of the Gaussian: the product falls like
+# exp(-u^2 V_s / 2 V_d) / u^K alone.
+_REACH, _STEP = 24.0, 0.25
 
 
 def log_counts(
@@ -28,10 +29,9 @@ def log_counts(
 ) -> Float[Array, " groups"]:
     r"""Log-probabilities that the number of positive fields is in each group of numbers."""
     dtype = jnp.result_type(mean, difference, total)
-    end = min(_REACH * math.sqrt(units), 24.0)
-    u = np.arange(0.0, end, _STEP)
-    weights = _STEP * np.exp(-0.5 * u * u) * math.sqrt(2 / math.pi)
-    weights[0] *= 0.5
+    u = np.arange(0.0, _REACH, _STEP)
+    log_weights = -0.5 * u * u + math.log(_STEP * math.sqrt(2 / math.pi))
+    log_weights[0] -= math.log(2)
     shift = jnp.sqrt((1 - total / difference) / units) * jnp.asarray(u, dtype)
     x = mean / jnp.sqrt(difference)
     plus, minus = _log_tails(x, shift)
@@ -40,8 +40,9 @@ def log_counts(
         k = np.asarray(group)[:, None]
         binomial = scipy.special.gammaln(units + 1) - scipy.special.gammaln(k + 1)
         binomial = binomial - scipy.special.gammaln(units - k + 1)
-        terms = jnp.exp(jnp.asarray(binomial, dtype) + k * plus + (units - k) * minus)
-        probabilities.append(jnp.sum(jnp.asarray(weights, dtype) * jnp.real(terms)))
+        constant = jnp.asarray(binomial + log_weights, dtype)
+        terms = jnp.exp(constant + k * plus + (units - k) * minus)
+        probabilities.append(jnp.sum(jnp.real(terms)))
     # What is below the rounding of a sum of numbers of order one weighs nothing.
     floor = 100 * jnp.finfo(dtype).eps
     values = jnp.stack(probabilities)
@@ -53,9 +54,15 @@ def _log_tails(x: Scalar, t: Float[Array, " n"]) -> tuple[Array, Array]:
     nodes, weights = scipy.special.roots_legendre(32)
     nodes, weights = (jnp.asarray(0.5 * a, x.dtype) for a in (1 + nodes, weights))
     s = t[:, None] * nodes
-    density = weights * jnp.exp(0.5 * s * s)
+    # All in units of exp(t^2 / 2), which is beyond single precision.
+    growth = 0.5 * t * t
+    density = weights * jnp.exp(0.5 * s * s - growth[:, None])
     scale = t * jnp.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
     real = scale * jnp.sum(density * jnp.sin(x * s), axis=1)
     imaginary = scale * jnp.sum(density * jnp.cos(x * s), axis=1)
-    plus, minus = (0.5 * jax.scipy.special.erfc(sign * x / math.sqrt(2)) for sign in (-1, 1))
-    return jnp.log(plus + real + 1j * imaginary), jnp.log(minus - real - 1j * imaginary)
+
+    def log(sign: int) -> Array:
+        tail = 0.5 * jnp.exp(-growth) * jax.scipy.special.erfc(-sign * x / math.sqrt(2))
+        return growth + jnp.log(tail + sign * (real + 1j * imaginary))
+
+    return log(1), log(-1)

@@ -59,7 +59,7 @@ class Solution(eqx.Module):
         lines = [
             f"  {name.replace('_', ' ')}: {float(value):.10g}"
             for name in names
-            if (value := getattr(self, name)) is not None
+            if (value := getattr(self, name)) is not None and jnp.ndim(value) == 0
         ]
         return "\n".join(["fixed point", *lines])
 

@@ -232,9 +232,9 @@ def test_inaccurate_quadrature_says_so():
 
 
 def test_printed_solution_is_readable():
-    text = str(glm.bayes_optimal(SPHERICAL, 1.0))
-    assert "generalization error" in text
-    assert "result" not in text
+    for solution in (glm.bayes_optimal(SPHERICAL, 1.0), glm.state_evolution(SPHERICAL, 1.0)):
+        assert "generalization error" in str(solution)
+        assert "result" not in str(solution)
 
 
 def test_reference_is_consistent():
