@@ -1,21 +1,20 @@
 """The committee machine: specialisation of hidden units, its thresholds, and AMP."""
 
 from .amp import AMPResult as AMPResult, AMPState as AMPState, amp as amp, amp_step as amp_step
+from .integrated import IntegratedOutput as IntegratedOutput
+from .label_maps import FromLogLikelihood as FromLogLikelihood, LabelMap as LabelMap
 from .large_k import LargeKThresholds as LargeKThresholds, large_k_thresholds as large_k_thresholds
-from .maps import (
-    FromLogLikelihood as FromLogLikelihood,
-    IntegratedOutput as IntegratedOutput,
-    LabelMap as LabelMap,
-    LinearOutput as LinearOutput,
-    NoisyFunction as NoisyFunction,
-    SoftCommittee as SoftCommittee,
-)
 from .model import CommitteeMachine as CommitteeMachine
 from .outputs import (
     LabelOfSigns as LabelOfSigns,
     MajorityVote as MajorityVote,
     Output as Output,
     Parity as Parity,
+)
+from .real_outputs import (
+    LinearOutput as LinearOutput,
+    NoisyFunction as NoisyFunction,
+    SoftCommittee as SoftCommittee,
 )
 from .replica import (
     Branches as Branches,

@@ -221,15 +221,7 @@ class LabelOfSigns(Output):
     def check_outputs(self, y: Float[Array, "..."], hidden_units: int) -> None:
         """Raise a `ValueError` unless all are labels."""
         super().check_outputs(y, hidden_units)
-        if not is_concrete(y):
-            return
-        data, labels = np.asarray(y), self._label_values(hidden_units)
-        strange = ~np.isin(data, labels)
-        if np.any(strange):
-            raise ValueError(
-                f"Argument `y` must hold labels out of {sorted(labels)}, "
-                f"but has the value {data[strange][0]}."
-            )
+        check_labels(y, self._label_values(hidden_units))
 
 
 def _noise(dimensions: int, order: int, dtype) -> Rule:
@@ -290,3 +282,16 @@ def symmetric(pair: Float[Array, " 2"], hidden_units: int) -> Float[Array, "K K"
     """
     mean = jnp.full((hidden_units, hidden_units), 1 / hidden_units, pair.dtype)
     return pair[0] * (jnp.eye(hidden_units, dtype=pair.dtype) - mean) + pair[1] * mean
+
+
+def check_labels(y: Float[Array, "..."], values) -> None:
+    """Raise a `ValueError` unless all of concrete data are among the values."""
+    if not is_concrete(y):
+        return
+    data = np.asarray(y)
+    strange = ~np.isin(data, values)
+    if np.any(strange):
+        raise ValueError(
+            f"Argument `y` must hold labels out of {sorted(values)}, "
+            f"but has the value {data[strange][0]}."
+        )
