@@ -21,7 +21,7 @@ from .._types import Scalar
 
 # With a small ratio of the variances the factors make up for most of the Gaussian: the product falls like
 # exp(-u^2 V_s / 2 V_d) / u^K alone.
-_REACH, _STEP = 24.0, 0.25
+_REACH, _STEP = 40.0, 0.5
 
 
 def log_counts(
