@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure as Picture
 
 from .. import inputs, online, plotting
+from ..numerics import raise_unless_successful
 from . import _draw
 from ._registry import Context, Figure
 from ._report import Row
@@ -13,6 +14,7 @@ from ._report import Row
 NAME = "teacher-student-plateau"
 K, RATE = 2, 1.0
 ASYMMETRIES = (1e-2, 1e-4, 1e-6)
+SMALL_RATES = np.array([2e-3, 1e-3])
 COLORS = (_draw.BLUE, _draw.ORANGE, _draw.GREEN)
 
 
@@ -46,9 +48,11 @@ def make(context: Context) -> Figure:
         r"final error $\epsilon_g$", figure=right,
     )  # fmt: skip
     rates = np.geomspace(1e-3, 1.0, 13)
-    finals = {}
+    finals, small = {}, {}
     for extra, color in ((0, _draw.BLUE), (1, _draw.RED)):
-        finals[extra] = np.array([_final_error(extra, eta) for eta in rates])
+        finals[extra], small[extra] = np.split(
+            _final_errors(extra, np.concatenate([rates, SMALL_RATES])), [rates.size]
+        )
         ax.loglog(rates, finals[extra], "o", color=color, markersize=4, label=f"K = {2 + extra}")
         ax.loglog(rates, _small_rate_law(extra) * rates, color=color, linewidth=1)
     ax.plot([], [], color=_draw.GREY, linewidth=1, label="first order in the learning rate")
@@ -63,7 +67,12 @@ def make(context: Context) -> Figure:
          "final_error": (("extra", "rate"), np.stack(list(finals.values())), "final error"),
          **simulated},
     )  # fmt: skip
-    rows = [*_plateau_rows(), *_escape_rows(state, times, gaps), *_final_rows(), *simulation_rows]
+    rows = [
+        *_plateau_rows(),
+        *_escape_rows(state, times, gaps),
+        *_final_rows(small),
+        *simulation_rows,
+    ]
     return Figure(picture, data, rows)
 
 
@@ -107,25 +116,31 @@ def _escape_rows(state, times, gaps) -> list[Row]:
     ]  # fmt: skip
 
 
-def _final_error(extra: int, eta: float, sigma: float = 0.1) -> float:
-    net = online.TeacherStudent(2 + extra, 2, online.Erf(), sigma, eta)
-    Q = jnp.diag(jnp.array([1.0] * 2 + [eta * sigma**2] * extra))
-    guess = online.Overlaps(Q, 0.999 * jnp.eye(2 + extra, 2), jnp.eye(2))
-    return float(online.stationary_state(net, guess).generalization_error)
+def _final_errors(extra: int, rates: np.ndarray, sigma: float = 0.1) -> np.ndarray:
+    def at(eta):
+        net = online.TeacherStudent(2 + extra, 2, online.Erf(), sigma, eta)
+        small = jnp.full(extra, eta * sigma**2)
+        Q = jnp.diag(jnp.concatenate([jnp.ones(2), small]))
+        guess = online.Overlaps(Q, 0.999 * jnp.eye(2 + extra, 2), jnp.eye(2))
+        return online.stationary_state(net, guess, throw=False)
+
+    found = jax.jit(jax.vmap(at))(jnp.asarray(rates))
+    raise_unless_successful(found.result, "stationary_state", throw=True)
+    return np.asarray(found.generalization_error)
 
 
 def _small_rate_law(extra: int, sigma: float = 0.1) -> float:
     return sigma**2 / (2 * np.pi) * (extra + 2 / 3**0.5)
 
 
-def _final_rows() -> list[Row]:
+def _final_rows(small: dict[int, np.ndarray]) -> list[Row]:
     rows = []
-    for extra in (0, 1):
-        slopes = [_final_error(extra, eta) / eta for eta in (2e-3, 1e-3)]
+    for extra, errors in small.items():
+        slopes = errors / SMALL_RATES
         law = _small_rate_law(extra)
         rows.append(
             Row(f"{NAME}/final error over learning rate, K = {2 + extra}",
-                2 * slopes[1] - slopes[0], 1e-4 * law, law, 0.0,
+                float(2 * slopes[1] - slopes[0]), 1e-4 * law, law, 0.0,
                 "arXiv 1906.08632, first order in the learning rate")
         )  # fmt: skip
     return rows
