@@ -68,7 +68,7 @@ def trajectories(
     delta2s: Sequence[float], temperature: float, until: float, context: Context
 ) -> Trajectories:
     """Trajectories in sampled landscapes."""
-    sizes, instances = ((40, 80), (128, 72)) if context.quick else ((150, 300), (32, 24))
+    sizes, instances = ((40, 80), (176, 104)) if context.quick else ((150, 300), (32, 24))
     times = np.linspace(0.0, until, 9)
     if context.quick:
         # The easiest of them, for half the time, is enough for a quick look.

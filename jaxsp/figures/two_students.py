@@ -95,7 +95,7 @@ def make(context: Context) -> Figure:
 def _real_task(context: Context, name: str, law: inputs.DataInputs, key) -> Task:
     parity = _learner(1, online.Linear())
     labels = online.label_teacher(online.sample_networks(parity, law, key=key))
-    return Task(f"{name}, even or odd", parity, law, labels, 512.0 if context.quick else 4096.0)
+    return Task(f"{name}, even or odd", parity, law, labels, 1024.0 if context.quick else 4096.0)
 
 
 def _tasks(context: Context, N: int, key, name: str, real: Task, learned: Followed) -> list[Task]:
@@ -113,7 +113,7 @@ def _tasks(context: Context, N: int, key, name: str, real: Task, learned: Follow
 
     def task(title, law, key):
         teacher = online.sample_networks(rule, law, key=key)
-        return Task(title, rule, law, teacher, 128.0 if context.quick else 1024.0)
+        return Task(title, rule, law, teacher, 256.0 if context.quick else 1024.0)
 
     one = jax.tree.map(lambda x: x[0], learned.ends)
     return [
