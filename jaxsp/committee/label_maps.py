@@ -16,7 +16,39 @@ from .outputs import check_labels
 _CHANGES, _GRID, _BISECTIONS = 3, 33, 48
 
 
-class LabelMap(IntegratedOutput):
+class LabelledOutput(IntegratedOutput):
+    """An integrated output whose values are labels."""
+
+    values: eqx.AbstractVar[tuple[float | int, ...]]
+    """The labels."""
+    breakpoints: eqx.AbstractVar[tuple[float | int, ...]]
+    """Values of a field at which the likelihood has a kink or a step."""
+
+    def __check_init__(self):
+        if len(set(self.values)) < max(2, len(self.values)):
+            raise ValueError(
+                "Argument `values` must hold at least two different labels, each of them once, "
+                f"but is {self.values}."
+            )
+        check_breakpoints(self.breakpoints)
+        check_points("points", self.points)
+
+    def labels(self, hidden_units: int) -> Float[Array, " labels"]:
+        """The values."""
+        return jnp.asarray(self.values, float)
+
+    @property
+    def field_breakpoints(self) -> tuple[float | int, ...]:
+        """Where the likelihood has kinks or steps."""
+        return self.breakpoints
+
+    def check_outputs(self, y: Float[Array, "..."], hidden_units: int) -> None:
+        """Raise a `ValueError` unless all are labels."""
+        super().check_outputs(y, hidden_units)
+        check_labels(y, self.values)
+
+
+class LabelMap(LabelledOutput):
     r"""$y = f(h_1 \dots h_K)$, any function of the fields to finitely many labels.
 
     Steps at `breakpoints` of a field, and any step along the last field (which is found by bisection), are
@@ -43,22 +75,10 @@ class LabelMap(IntegratedOutput):
     points: int = eqx.field(static=True, default=160)
 
     def __check_init__(self):
-        _check_values(self.values)
-        check_breakpoints(self.breakpoints)
         if not self.breakpoints:
             raise ValueError(
                 "Argument `breakpoints` must hold a value of a field at which labels may change."
             )
-        check_points("points", self.points)
-
-    def labels(self, hidden_units: int) -> Float[Array, " labels"]:
-        """The values."""
-        return jnp.asarray(self.values, float)
-
-    @property
-    def field_breakpoints(self) -> tuple[float | int, ...]:
-        """Where the label may change."""
-        return self.breakpoints
 
     def _label(self, fields: Float[Array, " K"]) -> Scalar:
         return jnp.asarray(self.function(fields), fields.dtype).reshape(())
@@ -98,13 +118,8 @@ class LabelMap(IntegratedOutput):
         """The label of each vector of fields."""
         return jnp.vectorize(self._label, signature="(k)->()")(fields)
 
-    def check_outputs(self, y: Float[Array, "..."], hidden_units: int) -> None:
-        """Raise a `ValueError` unless all are labels."""
-        super().check_outputs(y, hidden_units)
-        check_labels(y, self.values)
 
-
-class FromLogLikelihood(IntegratedOutput):
+class FromLogLikelihood(LabelledOutput):
     r"""Any output law of labels, given by a function $\log P_{\rm out}(y|h_1 \dots h_K)$.
 
     Attributes:
@@ -131,20 +146,6 @@ class FromLogLikelihood(IntegratedOutput):
     values: tuple[float | int, ...] = eqx.field(static=True)
     breakpoints: tuple[float | int, ...] = eqx.field(static=True, default=())
     points: int = eqx.field(static=True, default=128)
-
-    def __check_init__(self):
-        _check_values(self.values)
-        check_breakpoints(self.breakpoints)
-        check_points("points", self.points)
-
-    def labels(self, hidden_units: int) -> Float[Array, " labels"]:
-        """The values."""
-        return jnp.asarray(self.values, float)
-
-    @property
-    def field_breakpoints(self) -> tuple[float | int, ...]:
-        """Where the likelihood has kinks or steps."""
-        return self.breakpoints
 
     def log_likelihood(self, y: Scalar, fields: Float[Array, " K"]) -> Scalar:
         """The function."""
@@ -173,16 +174,3 @@ class FromLogLikelihood(IntegratedOutput):
 
         logits = jnp.vectorize(log_p, signature="(k)->(y)")(fields)
         return values[jax.random.categorical(key, logits)]
-
-    def check_outputs(self, y: Float[Array, "..."], hidden_units: int) -> None:
-        """Raise a `ValueError` unless all are labels."""
-        super().check_outputs(y, hidden_units)
-        check_labels(y, self.values)
-
-
-def _check_values(values: tuple[float | int, ...]) -> None:
-    if len(set(values)) < max(2, len(values)):
-        raise ValueError(
-            "Argument `values` must hold at least two different labels, each of them once, "
-            f"but is {values}."
-        )
