@@ -11,7 +11,7 @@ import numpy as np
 
 from ..numerics import RESULTS
 from ._ratio_march import March, Rows
-from .problem import SphericalDynamics
+from .problem import SphericalDynamics, protocol_times
 
 
 class Checkpoint:
@@ -105,17 +105,20 @@ def _unpacked(content: dict[str, np.ndarray], number: int) -> March:
 
 def _fingerprint(problem: SphericalDynamics, solver: eqx.Module, t_max) -> str:
     """Of all that decides the numbers; a function of time is known by its values."""
-    times = jnp.concatenate([jnp.zeros(1), jnp.geomspace(1e-2, 1.0, 63)]) * t_max
-    temperature = jax.vmap(problem.temperature_at)(times)
+    times = protocol_times(t_max)
+    temperature, strengths = (
+        jax.vmap(f)(times) for f in (problem.temperature_at, problem.strengths_at)
+    )
     start = jnp.asarray(problem.start, t_max.dtype)
     numbers = (
         problem.covariance.coefficients,
         problem.signal.coefficients,
         temperature,
+        strengths,
         start,
         t_max,
     )
-    digest = hashlib.sha256(repr((2, problem.covariance.degrees, solver)).encode())
+    digest = hashlib.sha256(repr((3, problem.covariance.degrees, solver)).encode())
     for value in numbers:
         array = np.asarray(value)
         digest.update(str(array.dtype).encode() + array.tobytes())

@@ -22,7 +22,7 @@ from jaxtyping import Array, Float, Int
 from .._types import Scalar
 from ..mixtures import Mixture
 from ..numerics import varying_like
-from .problem import SphericalDynamics
+from .problem import SphericalDynamics, scaled
 
 
 class Row(eqx.Module):
@@ -53,10 +53,6 @@ class History(eqx.Module):
     energies: Float[Array, "n terms"]
 
 
-def _scaled(Q: Mixture, factors: Array) -> Mixture:
-    return Mixture(Q.degrees, Q.coefficients * factors)
-
-
 class Kernels(eqx.Module):
     """What the equations read of a problem, tabulated on a grid of times."""
 
@@ -71,7 +67,7 @@ class Kernels(eqx.Module):
         products = self.strengths[row] * self.strengths
 
         def at(factors, x):
-            return _scaled(self.covariance, factors).derivative(x, order)
+            return scaled(self.covariance, factors).derivative(x, order)
 
         return jax.vmap(at)(products, x)
 
@@ -80,14 +76,14 @@ class Kernels(eqx.Module):
         products = self.strengths[row] * self.strengths
 
         def at(factors, x):
-            terms = _scaled(self.covariance, factors).terms
+            terms = scaled(self.covariance, factors).terms
             return jnp.stack(jax.jvp(terms, (x,), (jnp.ones_like(x),))[1])
 
         return jax.vmap(at)(products, x)
 
     def signal_at(self, row: Int[Array, ""]) -> Mixture:
         """The signal's mixture at the row's time."""
-        return _scaled(self.signal, self.strengths[row])
+        return scaled(self.signal, self.strengths[row])
 
 
 def rates(kernels: Kernels, history: History, row: Row, n: Int[Array, ""]) -> Rates:

@@ -14,9 +14,10 @@ from jaxtyping import Array, Float
 from .._types import Count, Scalar
 from ..numerics import RESULTS, frozen, varying_like
 from ._interpolation import lagrange_weights, slope_weights
+from ._ratio_landscape import landscape
 from ._ratio_mesh import Mesh
-from ._ratio_rates import Landscape, Memory, Row, jacobian, multiplier_and_energies, rates, remember
-from .problem import SphericalDynamics
+from ._ratio_rates import Memory, Row, jacobian, multiplier_and_energies, rates, remember
+from .problem import SphericalDynamics, scaled
 
 # Largest factors from one step to the next, and largest step in log(1 + t).
 _GROWTH, _SHRINK, _LARGEST = 1.15, 0.3, 0.3
@@ -85,16 +86,6 @@ def begin(rows: Rows, probe: Array) -> March:
         done=jnp.asarray(False),
     )
     return varying_like(state, probe)
-
-
-def landscape(problem: SphericalDynamics, mesh: Mesh, t: Scalar) -> Landscape:
-    """What the rates at one time read of the problem."""
-    return Landscape(
-        covariance=problem.covariance,
-        signal=problem.signal,
-        temperature=problem.temperature_at(t),
-        earlier_temperature=jax.vmap(problem.temperature_at)(jnp.asarray(mesh.theta) * t),
-    )
 
 
 def _stable_window(clock: Array, count, x: Array, size: int) -> tuple[Array, Array]:
@@ -191,7 +182,7 @@ def _solve_step(problem, mesh: Mesh, rows: Rows, clock_next: Scalar, order: int,
 
 
 def _attempt(
-    problem, mesh, ends, last_clock, state: March, order: int, rtol: float, softness: float, bounds
+    problem, mesh, ends, last_clock, state: March, order: int, rtol: float, softness: float
 ):
     """One step tried, and taken if its error allows."""
     rows, n = state.rows, state.rows.count
@@ -221,7 +212,7 @@ def _attempt(
     wanted = _SAFETY * (rtol / jnp.maximum(error, 1e-30)) ** (1 / (order + 1))
     wanted = jnp.where(jnp.isfinite(error) & converged, wanted, 0.5)
     factor = jnp.clip(wanted, _SHRINK, jnp.where(fine, _GROWTH, 0.9))
-    largest_energy, falling, stiffness = bounds
+    largest_energy, falling, stiffness = _bounds(problem, t)
     soft = (softness / (1 + stiffness * t)) ** (1 / (order + 2))
     step = jnp.minimum((clock_next - now) * factor, jnp.minimum(soft, _LARGEST))
     energy = jax.lax.stop_gradient(jnp.sum(energies))
@@ -276,24 +267,24 @@ def advance(
     """
     last_clock = jax.lax.stop_gradient(jnp.log1p(t_max))
     stop = state.attempts + attempts
-    bounds = _bounds(problem, t_max)
     return jax.lax.while_loop(
         lambda s: ~s.done & (s.attempts < stop),
-        lambda s: _attempt(problem, mesh, ends, last_clock, s, order, rtol, softness, bounds),
+        lambda s: _attempt(problem, mesh, ends, last_clock, s, order, rtol, softness),
         state,
     )
 
 
-def _bounds(problem: SphericalDynamics, t_max: Scalar) -> tuple[Array, Array, Array]:
-    r"""The largest $|e|$ on the sphere, whether energy must fall, and $\sqrt{Q''(1)}$.
+def _bounds(problem: SphericalDynamics, t: Scalar) -> tuple[Array, Array, Array]:
+    r"""The largest $|e|$ on the sphere at a time, whether energy must fall, and $\sqrt{Q''(1)}$.
 
     $|e| \le Q_s(1) + \sqrt{Q'(1)}$: since $Q(1) - Q(q) \le Q'(1) (1 - q)$, a linear landscape of slope
     $\sqrt{Q'(1)}$ has the larger maximum (Sudakov and Fernique).
     """
-    one = jnp.ones_like(t_max)
-    largest = problem.signal(one) + jnp.sqrt(problem.covariance.derivative(one))
-    stiffness = jnp.sqrt(problem.covariance.derivative(one, 2))
+    one, factors = jnp.ones_like(t), problem.strengths_at(t)
+    Q, signal = scaled(problem.covariance, factors**2), scaled(problem.signal, jnp.abs(factors))
+    largest = signal(one) + jnp.sqrt(Q.derivative(one))
+    stiffness = jnp.sqrt(Q.derivative(one, 2))
     falling = jnp.asarray(False)
-    if not callable(problem.temperature):
+    if not callable(problem.temperature) and problem.strengths is None:
         falling = problem.temperature_at(one) == 0
     return frozen((1.01 * largest, falling, stiffness))

@@ -43,7 +43,7 @@ class Mesh(eqx.Module):
     $\theta_j t$, $\phi = \theta_j \theta_k$ (`product`); above, $\sqrt{\theta_j}$ separates nodes of the
     current row, $\phi = \theta_k$, from those of the rows' ratios $\psi = \theta_j / \phi = \theta_k$, both
     with the ratio of two nodes (`quotient`). The panel of $\sqrt{\theta_j}$ is entered in its middle: there
-    are points of its own (`partial`), again the same for $\phi$ and for $\psi$.
+    are points of its own (`partial`, at `partial_ratio`), again the same for $\phi$ and for $\psi$.
 
     So the two halves mirror each other point by point. What in the layer of lags of order one is odd under
     exchange of $\phi$ and $\psi$ cancels to rounding whatever the row is, as it must: times the square of
@@ -60,6 +60,7 @@ class Mesh(eqx.Module):
     partial_quotient: Stencil
     partial_in_time: Stencil
     partial_quotient_in_time: Stencil
+    partial_ratio: Float[Array | np.ndarray, "n nodes"]
     upper_weights: Float[Array | np.ndarray, "n n"]
     middle_weights: Float[Array | np.ndarray, "n n"]
     upper_partial_weights: Float[Array | np.ndarray, "n nodes"]
@@ -152,6 +153,7 @@ def ratio_mesh(halvings: int, nodes: int, dtype: str) -> Mesh:
         partial_quotient=panels.stencil(phi, phi_eta),
         partial_in_time=panels.stencil(psi, psi_eta, with_end=False),
         partial_quotient_in_time=panels.stencil(phi, phi_eta, with_end=False),
+        partial_ratio=psi,
         upper_weights=np.where(whole, panels.weights, 0.0),
         middle_weights=np.where(whole, panels.weights * theta[:, None] / theta**2, 0.0),
         upper_partial_weights=partial_weights,

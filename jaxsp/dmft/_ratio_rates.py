@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._types import Scalar
-from ..mixtures import Mixture
+from ._ratio_landscape import Landscape, derivative
 from ._ratio_mesh import Mesh, Stencil
 
 
@@ -31,15 +31,6 @@ class Row(eqx.Module):
     correlation: Float[Array, " n"]
     response: Float[Array, " n"]
     overlap: Scalar
-
-
-class Landscape(eqx.Module):
-    """What the equations read of a problem at one time."""
-
-    covariance: Mixture
-    signal: Mixture
-    temperature: Scalar
-    earlier_temperature: Float[Array, " n"]
 
 
 class Memory(eqx.Module):
@@ -163,9 +154,9 @@ def _both(function: Callable[..., Array], *pairs: tuple[Array, Array]) -> tuple[
 
 def _sums(land: Landscape, mesh: Mesh, row: Row) -> tuple[Scalar, Scalar]:
     r"""$\int R Q'(C)$ and $\int R Q''(C) C$ of the current row, divided by its time."""
-    Q, c = land.covariance, row.correlation
+    Q, c, factors = land.covariance, row.correlation, land.factors("row")
     wr = jnp.asarray(mesh.weights) * row.response
-    return wr @ Q.derivative(c), wr @ (Q.derivative(c, 2) * c)
+    return wr @ derivative(Q, c, 1, factors), wr @ (derivative(Q, c, 2, factors) * c)
 
 
 def _on_rays(land: Landscape, mesh: Mesh, t: Scalar, f: Fields) -> tuple[Array, Array]:
@@ -177,27 +168,31 @@ def _on_rays(land: Landscape, mesh: Mesh, t: Scalar, f: Fields) -> tuple[Array, 
 
     now_c, now_r = f.now_lower
     then_c, then_r = f.then_lower
-    now_1, now_2 = Q.derivative(now_c), Q.derivative(now_c, 2)
-    then_1, then_2 = Q.derivative(then_c), Q.derivative(then_c, 2)
+    now_factors, then_factors = land.pair("lower")
+    now_1, now_2 = (derivative(Q, now_c, order, now_factors) for order in (1, 2))
+    then_1, then_2 = (derivative(Q, then_c, order, then_factors) for order in (1, 2))
     weights = own_theta * mesh.weights
     later = now_r * now_2 * (then_c - now_c * own_c) + now_1 * then_r
     earlier = then_r * (then_2 * (now_c - then_c * own_c) - then_1 * own_c) + now_r * then_1
     dc = dc + jnp.sum(weights * (later + own_theta * earlier), 1)
     dr = dr + theta * r * jnp.sum(weights * then_r * (then_1 + then_2 * then_c), 1)
-    for now, then, weights in (
-        (f.now_upper, f.then_upper, mesh.upper_weights),
-        (f.now_middle, f.then_middle, mesh.middle_weights),
-        (f.now_upper_partial, f.then_upper_partial, mesh.upper_partial_weights),
-        (f.now_middle_partial, f.then_middle_partial, mesh.middle_partial_weights),
-    ):
-        (now_c, now_r), (then_c, then_r) = now, then
-        now_2, then_2 = Q.derivative(now_c, 2), Q.derivative(then_c, 2)
-        slope = now_2 * (then_c - now_c * own_c) + own_theta * Q.derivative(then_c)
+    for place in ("upper", "middle", "upper_partial", "middle_partial"):
+        (now_c, now_r), (then_c, then_r) = (
+            getattr(f, f"{when}_{place}") for when in ("now", "then")
+        )
+        weights, (now_factors, then_factors) = (
+            getattr(mesh, f"{place}_weights"),
+            land.pair(place),
+        )
+        now_2 = derivative(Q, now_c, 2, now_factors)
+        then_1, then_2 = (derivative(Q, then_c, order, then_factors) for order in (1, 2))
+        slope = now_2 * (then_c - now_c * own_c) + own_theta * then_1
         dc = dc + jnp.sum(weights * now_r * slope, 1)
         dr = dr + jnp.sum(weights * now_r * (now_2 - own_theta * then_2) * then_r, 1)
 
     b, earlier_b, earlier_temperature = f.overlap, f.earlier_overlap, land.earlier_temperature
-    force, earlier_force = signal.derivative(b), signal.derivative(earlier_b)
+    force = derivative(signal, b, 1, land.factors("now"))
+    earlier_force = derivative(signal, earlier_b, 1, land.factors("nodes"))
     mu, earlier_mu = temperature + force * b, earlier_temperature + earlier_force * earlier_b
     dc = t * dc + force * earlier_b + theta * earlier_force * b - (mu + theta * earlier_mu) * c
     dc = dc + 2 * theta * earlier_temperature * r
@@ -207,8 +202,10 @@ def _on_rays(land: Landscape, mesh: Mesh, t: Scalar, f: Fields) -> tuple[Array, 
 def _of_overlap(land: Landscape, mesh: Mesh, t: Scalar, row: Row, memory: Memory) -> Scalar:
     Q, (c, r, b) = land.covariance, (row.correlation, row.response, row.overlap)
     earlier = memory.overlap + memory.weight * b
-    past = mesh.weights @ (r * (Q.derivative(c, 2) * (earlier - c * b) - Q.derivative(c) * b))
-    return t * past + land.signal.derivative(b) * (1 - b * b) - land.temperature * b
+    first, second = (derivative(Q, c, order, land.factors("row")) for order in (1, 2))
+    past = mesh.weights @ (r * (second * (earlier - c * b) - first * b))
+    force = derivative(land.signal, b, 1, land.factors("now"))
+    return t * past + force * (1 - b * b) - land.temperature * b
 
 
 def rates(land: Landscape, mesh: Mesh, t: Scalar, memory: Memory, row: Row) -> Row:
@@ -221,10 +218,13 @@ def multiplier_and_energies(land: Landscape, mesh: Mesh, t: Scalar, row: Row):
     r"""$\mu$ and the energy of each interaction."""
     force, stiffness = _sums(land, mesh, row)
     c, b = row.correlation, row.overlap
-    mu = land.temperature + land.signal.derivative(b) * b + t * (force + stiffness)
+    pull = derivative(land.signal, b, 1, land.factors("now"))
+    mu = land.temperature + pull * b + t * (force + stiffness)
     slopes = jnp.stack(jax.jvp(land.covariance.terms, (c,), (jnp.ones_like(c),))[1])
-    energies = -jnp.stack(land.signal.terms(b)) - t * (slopes @ (mesh.weights * row.response))
-    return mu, energies
+    fall = jnp.stack(land.signal.terms(b))
+    if land.strengths is not None:
+        slopes, fall = slopes * land.strengths.row.T, fall * land.strengths.now
+    return mu, -fall - t * (slopes @ (mesh.weights * row.response))
 
 
 def jacobian(land: Landscape, mesh: Mesh, t: Scalar, memory: Memory, row: Row) -> Array:

@@ -10,7 +10,7 @@ from .._types import Count, Scalar
 from ..numerics import is_concrete
 from ._ratio_march import Rows, window
 from ._ratio_mesh import Mesh, Panels
-from .problem import SphericalDynamics
+from .problem import SphericalDynamics, protocol_times, scaled
 from .solution import Solution, Table
 
 
@@ -143,9 +143,10 @@ def disagreement(fine: RatioTable, coarse: RatioTable, last: Scalar) -> Scalar:
 
 
 def rate_of(problem: SphericalDynamics, t: Scalar) -> Scalar:
-    r"""How fast the dynamics is at first: $\sqrt{Q''(1)} + T$ and the signal's force."""
+    r"""How fast the dynamics is: $\sqrt{Q''(1)} + T(0)$ and the signal's force; of protocols the largest."""
     one = jnp.ones_like(t)
-    stiffness = jnp.sqrt(problem.covariance.derivative(one, 2))
-    signal = problem.signal.derivative(one) * jnp.abs(jnp.asarray(problem.start, t.dtype))
-    rate = stiffness + problem.temperature_at(0.0 * t) + signal
+    factors = jnp.abs(jax.vmap(problem.strengths_at)(protocol_times(t))).max(0)
+    Q, signal = scaled(problem.covariance, factors**2), scaled(problem.signal, factors)
+    force = signal.derivative(one) * jnp.abs(jnp.asarray(problem.start, t.dtype))
+    rate = jnp.sqrt(Q.derivative(one, 2)) + problem.temperature_at(0.0 * t) + force
     return jax.lax.stop_gradient(rate)

@@ -115,6 +115,16 @@ class SphericalDynamics(eqx.Module):
         return ones if self.strengths is None else ones * self.strengths(t)
 
 
+def scaled(Q: Mixture, factors: Float[Array, " terms"]) -> Mixture:
+    """The mixture with each of its terms multiplied by a factor."""
+    return Mixture(Q.degrees, Q.coefficients * factors)
+
+
+def protocol_times(t_max: Scalar) -> Float[Array, " times"]:
+    """Times at which protocols are looked at where they are to be known as a whole."""
+    return jnp.concatenate([jnp.zeros(1), jnp.geomspace(1e-2, 1.0, 63)]).astype(t_max.dtype) * t_max
+
+
 def prepared(problem: SphericalDynamics) -> tuple[SphericalDynamics, jnp.dtype]:
     """The problem with arrays of one floating-point type, and that type."""
     dtype = real_dtype(*jax.tree.leaves(problem))

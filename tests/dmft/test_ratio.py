@@ -11,7 +11,9 @@ from jaxsp.numerics import RESULTS
 MODEL = spiked.MatrixTensor(p=3, delta2=0.5, deltap=4.0)
 PURE = dmft.SphericalDynamics(spiked.pure_p_spin(3), initial_overlap=0.3)
 T_MAX = 4.0
+# Compilation is most of a short run: where its estimate is not asked for, the second solution is left out.
 SMALL = dmft.RatioGrid(panels=5, nodes=8)
+ALONE = dmft.RatioGrid(panels=5, nodes=8, estimate_error=False)
 
 
 def cooled(t):
@@ -19,14 +21,29 @@ def cooled(t):
     return 1 / (1 + t)
 
 
-@pytest.mark.parametrize("temperature", [0.0, 1.0, pytest.param(cooled, marks=pytest.mark.slow)])
-def test_agrees_with_the_uniform_grid(temperature):
+def annealed(t):
+    """A matrix that loses strength, and a tensor that gains it and changes sign."""
+    return jnp.stack([1 / (1 + t / 3), 1.2 * jnp.sin(t) - 0.3])
+
+
+@pytest.mark.parametrize(
+    ("temperature", "strengths", "solver"),
+    [
+        (0.0, None, ALONE),
+        (1.0, None, ALONE),
+        pytest.param(0.0, None, SMALL, marks=pytest.mark.slow),
+        pytest.param(cooled, None, SMALL, marks=pytest.mark.slow),
+        pytest.param(0.5, annealed, SMALL, marks=pytest.mark.slow),
+    ],
+)
+def test_agrees_with_the_uniform_grid(temperature, strengths, solver):
     """Within the tolerance of 1e-6, and within the error that it estimates for itself."""
-    problem = dmft.SphericalDynamics(MODEL, temperature, initial_overlap=0.1)
-    found = dmft.solve(problem, T_MAX, solver=SMALL)
-    expected = dmft.solve(problem, T_MAX)
+    problem = dmft.SphericalDynamics(MODEL, temperature, 0.1, strengths=strengths)
+    found = dmft.solve(problem, T_MAX, solver=solver)
+    expected = dmft.solve(problem, T_MAX, solver=dmft.UniformGrid(steps=96, levels=3))
+    assert float(expected.error_estimate) < 1e-7
     t = np.array([0.5, 1.3, 2.4, 2.9, 3.3, T_MAX])
-    for name in ("overlap", "energy", "multiplier"):
+    for name in ("overlap", "energies", "multiplier"):
         gap = np.max(np.abs(getattr(found, name)(t) - getattr(expected, name)(t)))
         assert gap < min(2e-6, float(found.error_estimate)), name
     for name in ("correlation", "response", "integrated_response"):
@@ -43,35 +60,41 @@ class Interrupted(Exception):
     """What ends a run in the middle."""
 
 
-def test_goes_on_from_a_checkpoint_to_the_same_bits(tmp_path):
+@pytest.mark.parametrize(
+    ("solver", "chunks"), [(ALONE, 1), pytest.param(SMALL, 3, marks=pytest.mark.slow)]
+)
+def test_goes_on_from_a_checkpoint_to_the_same_bits(tmp_path, solver, chunks):
+    """Interrupted in the solution, or in the second one that estimates its error."""
     problem = dmft.SphericalDynamics(MODEL, 0.0, initial_overlap=0.1)
     path = tmp_path / "run.npz"
     seen = []
 
     def interrupt(progress):
         seen.append(progress)
-        if len(seen) == 3:
+        if len(seen) == chunks:
             raise Interrupted
 
     with pytest.raises(Interrupted):
-        dmft.solve(problem, T_MAX, solver=SMALL, checkpoint=path, progress=interrupt)
+        dmft.solve(problem, T_MAX, solver=solver, checkpoint=path, progress=interrupt)
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
-    assert 0 < seen[0].done < seen[1].done < seen[2].done < seen[2].total
-    found = dmft.solve(problem, T_MAX, solver=SMALL, checkpoint=path, progress=seen.append)
+    done = [0.0, *(progress.done for progress in seen)]
+    assert len(seen) == chunks
+    assert np.all(np.diff([*done, seen[-1].total]) > 0)
+    found = dmft.solve(problem, T_MAX, solver=solver, checkpoint=path, progress=seen.append)
     # It went on where it stood, and did not begin again.
-    assert seen[3].done > seen[2].done
+    assert seen[chunks].done > done[-1]
     np.testing.assert_allclose(seen[-1].done, seen[-1].total, rtol=1e-12)
-    whole = dmft.solve(problem, T_MAX, solver=SMALL)
+    whole = dmft.solve(problem, T_MAX, solver=solver)
     for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(whole), strict=True):
         np.testing.assert_array_equal(one, other)
     other = dmft.SphericalDynamics(MODEL, 0.1, initial_overlap=0.1)
     with pytest.raises(ValueError, match="`checkpoint` must be of the same problem"):
-        dmft.solve(other, T_MAX, solver=SMALL, checkpoint=path)
+        dmft.solve(other, T_MAX, solver=solver, checkpoint=path)
     with pytest.raises(ValueError, match="`checkpoint` must be of the same problem"):
-        dmft.solve(problem, 2 * T_MAX, solver=SMALL, checkpoint=path)
+        dmft.solve(problem, 2 * T_MAX, solver=solver, checkpoint=path)
     path.write_text("something else")
     with pytest.raises(ValueError, match="`checkpoint` must be a file that"):
-        dmft.solve(problem, T_MAX, solver=SMALL, checkpoint=path)
+        dmft.solve(problem, T_MAX, solver=solver, checkpoint=path)
 
 
 def test_bad_input_is_refused():
@@ -80,9 +103,6 @@ def test_bad_input_is_refused():
     }.items():  # fmt: skip
         with pytest.raises(ValueError, match=f"`{name}`.*{value}"):
             dmft.RatioGrid(**{name: value})
-    annealed = dmft.SphericalDynamics(MODEL, strengths=lambda t: jnp.ones(2))
-    with pytest.raises(ValueError, match="`strengths`"):
-        dmft.solve(annealed, 2.0, solver=SMALL)
     with pytest.raises(ValueError, match="`checkpoint`.*`RatioGrid`"):
         dmft.solve(PURE, 2.0, checkpoint="somewhere")
     with pytest.raises(ValueError, match="`panels`"):
@@ -145,6 +165,17 @@ def test_derivatives_and_batches():
         solver=grid,
     )
     np.testing.assert_allclose(values(points)[1, 0], alone.overlap(1.5), rtol=1e-9)
+
+
+@pytest.mark.slow
+def test_reverse_mode_is_refused():
+    def end(start):
+        problem = dmft.SphericalDynamics(MODEL, 0.0, initial_overlap=start)
+        grid = dmft.RatioGrid(rtol=1e-2, panels=3, nodes=4, estimate_error=False)
+        return dmft.solve(problem, 1.0, solver=grid, throw=False).overlap(1.0)
+
+    with pytest.raises(RuntimeError, match="`RatioGrid` has no reverse mode: take `jax.jacfwd`"):
+        jax.eval_shape(jax.grad(end), 0.1)
 
 
 LONG = dmft.RatioGrid(rtol=1e-5, nodes=8, panels=12, estimate_error=False)
