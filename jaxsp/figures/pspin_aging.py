@@ -15,14 +15,16 @@ NAME = "pspin-aging"
 P, TEMPERATURE = 3, 0.5
 _COLORS = (_draw.BLUE, _draw.ORANGE, _draw.GREEN, _draw.RED, _draw.PURPLE)
 _POINTS = 120
-# Where the parametric plot is taken for a straight line: below q_EA, and not where the start is felt.
-_STRAIGHT, _LOWER = (0.35, 0.55), (0.1, 0.3)
+# Where the parametric plot becomes a straight line, in two halves: below q_EA, and not where the start
+# is felt.
+_STRAIGHT = np.linspace(0.1, 0.55, 46)
+_HALVES = (slice(0, 46), slice(0, 23), slice(23, 46))
 
 
 def make(context: Context) -> Figure:
     """Correlations for several ages, energy of gradient flow, response against correlation."""
     t_max, solver, ages = (
-        (1e2, dmft.RatioGrid(rtol=1e-4, nodes=6), (0.3, 1.0, 3.0, 10.0)) if context.quick
+        (3e2, dmft.RatioGrid(rtol=1e-4, nodes=6), (0.3, 1.0, 3.0, 10.0)) if context.quick
         else (1e4, dmft.RatioGrid(), (1.0, 10.0, 1e2, 1e3))
     )  # fmt: skip
     flow, hot = (
@@ -66,10 +68,12 @@ def make(context: Context) -> Figure:
     return Figure(picture, data, _rows(flow, hot, theory))
 
 
-def _parametric(solution: dmft.Solution, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _parametric(
+    solution: dmft.Solution, ends: np.ndarray, points: int = _POINTS
+) -> tuple[np.ndarray, np.ndarray]:
     """Correlation and response times temperature of some times with earlier ones, down to time zero."""
     t = ends[:, None]
-    both_ends = np.linspace(-np.log(1e2 * t), np.log(1e2 * t), _POINTS, axis=1)[..., 0]
+    both_ends = np.linspace(-np.log(1e2 * t), np.log(1e2 * t), points, axis=1)[..., 0]
     earlier = t * special.expit(both_ends)
     correlation = np.asarray(solution.correlation(t, earlier))
     return correlation, TEMPERATURE * np.asarray(solution.integrated_response(t, earlier))
@@ -125,7 +129,8 @@ def _draw_response(ax, ends, reached, answered, theory) -> None:
 
 
 def _power(t: float) -> str:
-    return f"10^{{{np.log10(t):.0f}}}" if t >= 100 else f"{t:g}"
+    power = round(np.log10(t))
+    return f"10^{{{power}}}" if power >= 2 and np.isclose(t, 10.0**power) else f"{t:g}"
 
 
 def _limit(solution: dmft.Solution, part: float) -> float:
@@ -160,21 +165,36 @@ def _rows(flow: dmft.Solution, hot: dmft.Solution, theory) -> list[Row]:
         Row(f"{NAME}/q_EA at T = {TEMPERATURE}, statics", float(states.self_overlap), 1e-10,
             theory["self_overlap"], 1e-12, "scipy: root of the marginality condition"),
     ]  # fmt: skip
-    lines = np.array([_straight(hot, last * part) for part in (0.1, 0.25, 0.5, 1.0)])
-    # Violations approach their limit by a power of time: a geometric series from one octave to the next.
-    ratio = _limit_of_series(lines[1:, 0])
-    # How far from straight the plot still is, and how far it still moves.
-    lower = _straight(hot, last, _LOWER)
-    doubt = float(abs(lines[-1, 1] - lines[0, 1]) + abs(lines[-1, 1] - lower[1]))
+    (ratio, overlap), doubts = _asymptote(hot, last)
     rows += [
-        Row(f"{NAME}/FDT ratio X at T = {TEMPERATURE}", ratio, float(abs(ratio - lines[-1, 0])),
-            theory["ratio"], 1e-12,
-            "threshold states (Cugliandolo and Kurchan 1993), scipy; as far as it extrapolates"),
-        Row(f"{NAME}/q_EA at T = {TEMPERATURE}, where the parametric plot breaks",
-            float(lines[-1, 1]), doubt, theory["self_overlap"], 1e-12,
-            "threshold states, scipy; as far as it moves over the last decade and along the plot"),
+        Row(f"{NAME}/FDT ratio X at T = {TEMPERATURE}", ratio, doubts[0], theory["ratio"], 1e-12,
+            "threshold states (Cugliandolo and Kurchan 1993), scipy; doubt of the extrapolation"),
+        Row(f"{NAME}/q_EA at T = {TEMPERATURE}, where the parametric plot breaks", overlap, doubts[1],
+            theory["self_overlap"], 1e-12, "threshold states, scipy; doubt of the extrapolation"),
     ]  # fmt: skip
     return rows
+
+
+def _asymptote(solution: dmft.Solution, last: float) -> tuple[list[float], list[float]]:
+    """X and q of the line T chi = 1 - q + X (q - C) that the aged part of the plot tends to, and doubts.
+
+    The response at a given correlation approaches its limit by a power of time: a geometric series from
+    one octave to the next, and so do slope and end of a line that is fitted to it. The limiting line
+    breaks off from equilibrium, T chi = 1 - C, at q. The doubt is by how much an octave less changes it,
+    and by how much the plot's halves differ, of which the limits should be one line.
+    """
+    octaves = last * 0.5 ** np.arange(3, -1, -1.0)
+    plots = zip(*_parametric(solution, octaves, 4 * _POINTS), strict=True)
+    answered = np.array([np.interp(_STRAIGHT, *plot) for plot in plots])
+
+    def limit(part: slice, since: int) -> np.ndarray:
+        fits = np.polyfit(_STRAIGHT[part], answered[since : since + 3, part].T, 1)
+        slope, end = (_limit_of_series(values) for values in fits)
+        return np.array([-slope, (1 - end) / (1 + slope)])
+
+    best, lower, upper = (limit(part, 1) for part in _HALVES)
+    doubt = np.abs(best - limit(_HALVES[0], 0)) + np.abs(upper - lower)
+    return best.tolist(), doubt.tolist()
 
 
 def _limit_of_series(values: np.ndarray) -> float:
@@ -187,13 +207,3 @@ def _exponent(flow: dmft.Solution, t: float, ground: float) -> float:
     """Of the power with which the energy falls to its threshold."""
     value, slope = jax.value_and_grad(flow.energy)(jnp.asarray(t))
     return float(-t * slope / (value - ground))
-
-
-def _straight(
-    solution: dmft.Solution, t: float, between: tuple[float, float] = _STRAIGHT
-) -> tuple[float, float]:
-    """X and q of T chi = 1 - q + X (q - C), a line fitted to a part of the plot that has aged."""
-    reached, answered = (x[0] for x in _parametric(solution, np.array([t])))
-    part = (reached > between[0]) & (reached < between[1])
-    slope, end = np.polyfit(reached[part], answered[part], 1)
-    return float(-slope), float((1 - end) / (1 + slope))
