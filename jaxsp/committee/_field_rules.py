@@ -1,5 +1,7 @@
 """Where the fields of a committee are looked at: quadrature rules for their means."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -9,14 +11,17 @@ from ..numerics import Rule, gaussian_panels, graded_panels
 from ..numerics._quadrature import TAIL
 from ._points import (
     PRODUCT_UNITS,
-    nested_layers,
+    ordered_layers,
     product_normal,
     replicated,
     three_exchangeable,
     uniform_normal,
 )
 from .model import CommitteeMachine
-from .outputs import symmetric
+from .outputs import LabelOfSigns, symmetric
+
+# What a layer counts as the width of, in deviations of a field: points are then even within it.
+_LAYER = 3.0
 
 
 def line_rule(model: CommitteeMachine, q: Scalar, V: Scalar, order: int) -> Rule:
@@ -49,11 +54,11 @@ def symmetric_rule(
         # Of the two square roots of q one suits the points, the other one derivatives: they differ by a
         # rotation, which they still have in the limit without specialisation.
         q = jnp.maximum(q, 1e-9 * jnp.max(q))
-        root = jnp.linalg.cholesky(symmetric(q, K))
-        deviation = jnp.sqrt(jnp.full(K, symmetric(V, K)[0, 0]))
-        rule = nested_layers(root, deviation, order, half=output.mirrored)
-        turned = rule.nodes @ (symmetric(1 / jnp.sqrt(q), K) @ root).T
-        return Rule(turned, rule.weights, rule.coarse_weights)
+        width = _LAYER * jnp.sqrt(symmetric(V, K)[0, 0])
+        fields, weights = ordered_layers(
+            symmetric(q, K), width, _changes(model), order, half=output.mirrored, symmetric=True
+        )
+        return Rule(fields @ symmetric(1 / jnp.sqrt(q), K), weights, jnp.zeros_like(weights))
     if K == 1:
         return line_rule(model, q[1], V[1], order)
     if not output.field_breakpoints:
@@ -92,7 +97,7 @@ def full_rule(
         return product_normal(K, 2 * order, V.dtype)
     deviation = jnp.sqrt(jnp.diagonal(V))
     if K == PRODUCT_UNITS:
-        return nested_layers(root, deviation, order, half=model.output.mirrored)
+        return _all_orders(model, root, deviation, order)
     standard = root / deviation[:, None]
     a, b = standard
     correlation = V[0, 1] / (deviation[0] * deviation[1])
@@ -117,6 +122,38 @@ def full_rule(
     cosine, sine = jnp.cos(angles[0]), jnp.sin(angles[0])
     turned = rule.nodes @ jnp.stack([jnp.stack([cosine, sine]), jnp.stack([-sine, cosine])])
     return Rule(turned, rule.weights, rule.coarse_weights)
+
+
+def _all_orders(
+    model: CommitteeMachine, root: Float[Array, "3 3"], deviation: Float[Array, " 3"], order: int
+) -> Rule:
+    """Three fields in each of the orders that they may have."""
+    orders = jnp.asarray(list(itertools.permutations(range(3))))
+    # Next to singular overlaps have no distances in between; a little noise does not show.
+    q = root @ root.T
+    q = q + 1e-9 * jnp.max(jnp.diagonal(q)) * jnp.eye(3, dtype=q.dtype)
+
+    def one(places):
+        fields, weights = ordered_layers(
+            q[places][:, places], _LAYER * jnp.min(deviation), _changes(model), order,
+            half=model.output.mirrored, symmetric=False,
+        )  # fmt: skip
+        return fields[:, jnp.argsort(places)], weights
+
+    fields, weights = jax.vmap(one)(orders)
+    fields, weights = fields.reshape(-1, 3), weights.ravel()
+    points = jax.scipy.linalg.solve_triangular(root, fields.T, lower=True).T
+    return Rule(points, weights, jnp.zeros_like(weights))
+
+
+def _changes(model: CommitteeMachine) -> tuple[bool, bool, bool]:
+    """Whether the law of the output changes with the sign of the first, second, third of ordered fields."""
+    output = model.output
+    if not isinstance(output, LabelOfSigns):
+        return True, True, True
+    labels = [output.label(positive, 3) for positive in range(4)]
+    first, second, third = (a != b for a, b in itertools.pairwise(labels))
+    return first, second, third
 
 
 def _polar_rule(

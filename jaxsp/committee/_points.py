@@ -8,6 +8,7 @@ import numpy as np
 import scipy.special
 from jaxtyping import Array, Float
 
+from .._types import Scalar
 from ..channels._panels import panels
 from ..numerics import Rule, graded_panels, log_normal_density, product
 from ..numerics._quadrature import _legendre
@@ -18,6 +19,7 @@ PRODUCT_UNITS = 3
 REPLICATES = 16
 # Beyond this many standard deviations the mass is negligible beside the error of so coarse a rule.
 _REACH = {1: 8.5, 2: 7.0, 3: 5.5}
+_ORDERED_REACH = {jnp.dtype("float64"): 7.0, jnp.dtype("float32"): 5.0}
 
 
 def uniform_normal(points: int, reach: float, dtype, *, half: bool = False) -> Rule:
@@ -67,6 +69,19 @@ def replicated(dimensions: int, count: int, seed: int, dtype) -> Rule:
         for index in range(REPLICATES)
     ]
     return jax.tree.map(lambda *arrays: jnp.stack(arrays), *rules)
+
+
+def relative_spread(values: Float[Array, "sets *s"], fewer: Float[Array, "sets *s"]) -> Scalar:
+    """The error of a mean over sets of points, relative to its largest entry.
+
+    The standard error, and how far the same with half as many inner points is away.
+    """
+    values, fewer = jax.lax.stop_gradient((values, fewer))
+    mean = jnp.mean(values, axis=0)
+    variance = jnp.var(values, axis=0, ddof=1) / values.shape[0]
+    error = jnp.sqrt(variance + (mean - jnp.mean(fewer, axis=0)) ** 2)
+    largest = jnp.max(jnp.abs(mean))
+    return jnp.max(error) / jnp.maximum(largest, jnp.finfo(error.dtype).tiny)
 
 
 def standard_normal(dimensions: int, points: int, count: int, dtype) -> Rule:
@@ -138,37 +153,62 @@ def nested_panels(
     return Rule(nodes, weights, jnp.zeros_like(weights))
 
 
-def nested_layers(
-    root: Float[Array, "K K"], widths: Float[Array, " K"], order: int, *, half: bool
-) -> Rule:
-    """Standard normal points for fields `root @ point` of which each has a layer at its zero.
+def ordered_layers(
+    q: Float[Array, "3 3"],
+    width: Scalar,
+    changes: tuple[bool, bool, bool],
+    order: int,
+    *,
+    half: bool,
+    symmetric: bool,
+) -> tuple[Float[Array, "n 3"], Float[Array, " n"]]:
+    r"""Points and weights for three fields of $\mathcal N(0, q)$ in falling order.
 
-    One field after another, each given those before it, with points that crowd where it vanishes. If mirror
-    images are equal, half of them is enough.
+    The law of the output is a function of how many fields are positive, up to layers of a given width where
+    one changes its sign: in falling order the number tells which of them that is, and `changes` says
+    whether the law is another then. One panel after the other, each given those before it, over the
+    distances from the first field to the second and on to the third, and then over the second. If mirror
+    images are equal, half of the last are enough. With a permutation-symmetric q all orders have the
+    weight that is returned; else it is to be called for each of them.
     """
-    dtype, K = root.dtype, root.shape[0]
-    reach = jnp.asarray(_REACH[3] + 1.0, dtype)
-    nodes, weights = jnp.zeros((1, 0), dtype), jnp.ones(1, dtype)
-    for index in range(K):
-        scale = root[index, index]
-        width = jnp.clip(widths[index] / scale, 1e-9, 1.0)[None]
-        lower = jnp.zeros_like(reach) if half and index == 0 else -reach
+    dtype = q.dtype
+    turn = jnp.asarray([[1.0, -1.0, 0.0], [0.0, 1.0, -1.0], [0.0, 1.0, 0.0]], dtype)
+    root = jnp.linalg.cholesky(turn @ q @ turn.T)
+    reach = jnp.asarray(_ORDERED_REACH[jnp.dtype(dtype)], dtype)
+    x, weights = jnp.zeros((1, 0), dtype), jnp.ones(1, dtype)
+    for index in range(3):
+        scale, before = root[index, index], root[index, :index]
+        earlier = jax.scipy.linalg.solve_triangular(root[:index, :index], x.T, lower=True).T
+        zero = index < 2 or half or changes[1]
+        # Given the distance before it, a distance of symmetric fields is most likely zero.
+        peaked = index == 2 or (index == 1 and not symmetric)
 
-        def conditional(point, index=index, scale=scale, width=width, lower=lower):
-            place = jnp.clip(-(root[index, :index] @ point) / scale, lower, reach)
-            places = jnp.stack([place, jnp.zeros_like(place)])[: 1 + min(index, 1)]
-            # The Gaussian itself, beside the layer.
-            widths = jnp.concatenate([width, jnp.ones_like(width)])[: 1 + min(index, 1)]
-            points = order if index else 2 * order
-            rule = graded_panels(places, widths, lower, reach, points)
-            density = jnp.exp(log_normal_density(rule.nodes, jnp.ones_like(rule.nodes)))
-            return rule.nodes, density * rule.weights
+        def conditional(x, z, index=index, scale=scale, before=before, zero=zero, peaked=peaked):
+            mean = before @ z
+            lower = jnp.zeros_like(mean) if index < 2 or half else mean - reach * scale
+            upper = jnp.maximum(mean + reach * scale, lower)
+            marks = [jnp.zeros_like(mean)] if zero else []
+            if index == 2 and changes[2]:
+                marks = [*marks, x[1]]
+            if index == 2 and changes[0] and not half:
+                marks = [*marks, -x[0]]
+            widths = len(marks) * [jnp.minimum(width, scale)]
+            if peaked:
+                marks, widths = [*marks, mean], [*widths, scale]
+            points = order + order // 2 if index == 2 else order
+            rule = graded_panels(jnp.stack(marks), jnp.stack(widths), lower, upper, points)
+            nodes, w = rule.nodes, rule.weights
+            if index < 2 or half:
+                # Nothing lies below the lower end, which is the first of the landmarks.
+                places = np.arange(nodes.size) // points != len(marks)
+                nodes, w = nodes[places], w[places]
+            away = (nodes - mean) / scale
+            density = jnp.exp(log_normal_density(away, jnp.ones_like(away))) / scale
+            return nodes, density * w
 
-        z, w = jnp.vectorize(conditional, signature="(l)->(n),(n)")(nodes)
-        if half and index == 0:
-            # Nothing lies below the lower end.
-            z, w = z[:, : 2 * order], 2 * w[:, : 2 * order]
-        count = z.shape[1]
-        nodes = jnp.concatenate([jnp.repeat(nodes, count, axis=0), z.reshape(-1, 1)], axis=1)
+        found, w = jax.vmap(conditional)(x, earlier)
+        count = found.shape[1]
+        x = jnp.concatenate([jnp.repeat(x, count, axis=0), found.reshape(-1, 1)], axis=1)
         weights = (weights[:, None] * w).ravel()
-    return Rule(nodes, weights, jnp.zeros_like(weights))
+    fields = jnp.stack([x[:, 2] + x[:, 0], x[:, 2], x[:, 2] - x[:, 1]], axis=1)
+    return fields, (2 if half else 1) * (6 if symmetric else 1) * weights

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Num, PRNGKeyArray
 from .._checks import check_number, check_shape
 from .._types import Count, Scalar, ScalarLike
 from ..numerics import RESULTS, is_concrete, numbers_as_arrays, raise_unless_successful, real_dtype
-from .model import CommitteeMachine
+from .model import CommitteeMachine, check_feasible
 from .weights import denoise
 
 
@@ -156,6 +156,7 @@ def amp(
         raise ValueError(f"Argument `max_steps` must be at least 1, but is {max_steps}.")
     if init is not None and key is not None:
         raise ValueError("Arguments `init` and `key` are two starts: give one of them.")
+    check_feasible(model)
     K = model.hidden_units
     dtype = real_dtype(X)
     X = jnp.asarray(X, dtype)

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 from .._types import Scalar
 from ..numerics import Rule, frozen
 from ._field_rules import full_rule, line_rule, symmetric_rule
-from ._points import replicated
+from ._points import relative_spread, replicated
 from .model import CommitteeMachine
 from .outputs import LabelOfSigns, symmetric
 
@@ -156,7 +156,7 @@ def unspecialized_potential(
     values = jax.lax.map(lambda n: _quadrature(model, at, rule, n), noise)
     fewer = jax.lax.map(lambda n: _quadrature(model, at, rule, n), _half(noise))
     found = jax.tree.map(lambda v: jnp.mean(v, axis=0), values)
-    error = _spread(values.potential.information, fewer.potential.information)
+    error = relative_spread(values.potential.information, fewer.potential.information)
     return eqx.tree_at(lambda f: f.potential.statistical_error, found, error)
 
 
@@ -191,7 +191,7 @@ def _average(model: CommitteeMachine, at, rule: Rule, order: int) -> FieldPotent
         values = jax.lax.map(lambda rule: _quadrature(model, at, rule, None), rule)
         fewer = values
     found = jax.tree.map(lambda v: jnp.mean(v, axis=0), values)
-    error = _spread(values.information, fewer.information)
+    error = relative_spread(values.information, fewer.information)
     return eqx.tree_at(lambda f: f.statistical_error, found, error)
 
 
@@ -214,19 +214,6 @@ def _quadrature(model: CommitteeMachine, at, rule: Rule, noise: Rule | None):
     else:
         values = jax.vmap(here)(rule.nodes)
     return jax.tree.map(lambda v: jnp.tensordot(rule.weights, v, axes=1), values)
-
-
-def _spread(values: Float[Array, "sets *s"], fewer: Float[Array, "sets *s"]) -> Scalar:
-    """The error of a mean over sets of points, relative to the largest entry.
-
-    The standard error, and how far the same with half as many inner points is away.
-    """
-    values, fewer = jax.lax.stop_gradient((values, fewer))
-    mean = jnp.mean(values, axis=0)
-    variance = jnp.var(values, axis=0, ddof=1) / values.shape[0]
-    error = jnp.sqrt(variance + (mean - jnp.mean(fewer, axis=0)) ** 2)
-    largest = jnp.max(jnp.abs(mean))
-    return jnp.max(error) / jnp.maximum(largest, jnp.finfo(error.dtype).tiny)
 
 
 def _at_fields(

@@ -47,7 +47,7 @@ class IntegratedOutput(Output):
     def noise_rule(self, omega: Float[Array, " K"], root: Float[Array, "K K"], order: int) -> Rule:
         r"""Standard normal points z for the fields $\omega + L z$."""
         K = omega.shape[0]
-        share = {1: 1.0, 2: 0.3, 3: 0.1}.get(K, 1.0)
+        share = {1: 1.0, 2: 0.3, 3: 0.15}.get(K, 1.0)
         points = max(math.ceil(share * self.points * order / 12), 8)
         if self.field_breakpoints and K <= 3:
             share = {1: 0.3, 2: 0.2, 3: 0.06}[K]

@@ -14,7 +14,7 @@ from .._types import Scalar
 from ..numerics import frozen, varying_like
 from .curve import log_alphas, table, unspecialized_state
 from .model import CommitteeMachine
-from .solution import SPECIALIZED, UNSPECIALIZED
+from .solution import SATURATED, SPECIALIZED, UNSPECIALIZED
 from .weights import as_pair
 
 _STEPS, _TOLERANCE = 600, 1e-4
@@ -31,7 +31,7 @@ class Limit(eqx.Module):
     """Where an iteration ends, as the start of a polish; carries no derivative.
 
     Attributes:
-        kind: `UNSPECIALIZED` or `SPECIALIZED`.
+        kind: `UNSPECIALIZED`, `SPECIALIZED` or `SATURATED`.
         x: logarithms of the signal-to-noise ratios.
         slopes: derivatives of what vanishes at the fixed point.
         stable: whether state evolution is attracted.
@@ -91,8 +91,13 @@ def limit_from(
     """Where an infinitesimal difference of the units, or the teacher itself, flows to."""
     model, alpha = frozen((model, alpha))
     dtype = alpha.dtype
+    top = table(model, dtype)[-1]
+    # Where the data leave no room for an error the teacher is a fixed point, and what comes near it
+    # flows there: signal-to-noise ratios grow without end.
+    atoms = (jnp.asarray(model.prior.dimension()) == 0) & (alpha > 0)
+    perfect = atoms if model.output.noiseless else jnp.asarray(False)
     if specialized:
-        first, needed = jnp.full(2, table(model, dtype)[-1]), jnp.asarray(True)
+        first, needed = jnp.full(2, top), ~perfect
     else:
         first = plain.x + jnp.log(jnp.asarray([_NUDGE, 1.0], dtype))
         needed = ~plain.stable
@@ -100,7 +105,8 @@ def limit_from(
     def unfinished(state):
         x, before, steps = state
         moving = jnp.max(jnp.abs(x - before)) > _TOLERANCE
-        return needed & moving & (x[0] - x[1] > jnp.log(_VANISHED)) & (steps < _STEPS)
+        arrived = perfect & (x[0] > top)
+        return needed & moving & ~arrived & (x[0] - x[1] > jnp.log(_VANISHED)) & (steps < _STEPS)
 
     def step(state):
         x, _, steps = state
@@ -108,6 +114,8 @@ def limit_from(
 
     state = varying_like((first, first - 1.0, jnp.asarray(0)), first + alpha)
     x, _, _ = jax.lax.while_loop(unfinished, step, state)
+    arrived = perfect & ((x[0] > top) | specialized)
+    x = jnp.where(arrived, top, x)
 
     shift = 1e-3 if dtype == jnp.float64 else 1e-2
     moves = shift * jnp.asarray([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]], dtype)
@@ -117,5 +125,8 @@ def limit_from(
     # is an error of the quadrature.
     least = jnp.where(plain.stable, _APART, _VANISHED)
     good = needed & (x[0] - x[1] > jnp.log(least)) & jnp.all(jnp.isfinite(slopes))
-    found = Limit(jnp.asarray(SPECIALIZED), x, slopes, jnp.asarray(True))
+    kind = jnp.where(arrived, SATURATED, SPECIALIZED)
+    slopes = jnp.where(arrived, jnp.eye(2, dtype=dtype), slopes)
+    found = Limit(kind, x, slopes, jnp.asarray(True))
+    good = good | arrived
     return jax.tree.map(lambda a, b: jnp.where(good, a, b), found, plain)

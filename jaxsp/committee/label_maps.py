@@ -1,6 +1,7 @@
 """Outputs that are labels: any function of the fields, or any likelihood of a label given them."""
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -68,6 +69,8 @@ class LabelMap(LabelledOutput):
         >>> output.sample(jax.random.key(0), jnp.array([[0.2, 0.3], [1.0, 2.0]])).tolist()
         [-1.0, 1.0]
     """
+
+    noiseless: ClassVar[bool] = True
 
     function: Callable[[Float[Array, " K"]], Array]
     values: tuple[float | int, ...] = eqx.field(static=True)

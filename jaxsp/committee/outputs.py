@@ -17,6 +17,7 @@ from ._counts import counts
 from ._exchangeable import log_counts
 from ._orthant import log_quadrants
 from ._points import product_normal, quasi_random_normal
+from ._triples import triple_counts
 
 
 class Output(eqx.Module):
@@ -32,6 +33,9 @@ class Output(eqx.Module):
     integrated: ClassVar[bool] = False
     """Whether `log_partition` is a quadrature of its own. Fields are then gone through one by one, in
     little memory, instead of all at once."""
+
+    noiseless: ClassVar[bool] = False
+    """Whether the fields fix the output, which must then be a label."""
 
     @abc.abstractmethod
     def log_partition(self, y: Scalar, omega: Float[Array, " K"], V: Float[Array, "K K"]) -> Scalar:
@@ -111,6 +115,8 @@ class LabelOfSigns(Output):
     K - 1 normal numbers given which the fields are independent.
     """
 
+    noiseless: ClassVar[bool] = True
+
     @abc.abstractmethod
     def label(self, positive: int, hidden_units: int) -> float:
         """The label when so many of the fields are positive."""
@@ -140,7 +146,12 @@ class LabelOfSigns(Output):
         order: int,
         noise: Rule | None,
     ) -> Float[Array, " outputs"]:
-        """The log-probabilities of all labels."""
+        """The log-probabilities of all labels; of three units minus infinity below rounding."""
+        K = omega.shape[0]
+        if K == 3 and noise is None:
+            found = self._grouped(triple_counts(omega, V))
+            floor = 100 * jnp.finfo(omega.dtype).eps
+            return jnp.where(found > floor, jnp.log(jnp.maximum(found, floor)), -jnp.inf)
         return self.log_partitions(omega, V, order, noise)
 
     def log_partitions(
@@ -158,9 +169,7 @@ class LabelOfSigns(Output):
         if K > 2:
             if noise is None:
                 noise = _noise(K - 1, order, omega.dtype)
-            found = counts(omega, V, noise)
-            groups = [jnp.asarray(group) for group in self._groups(K)]
-            totals = jnp.stack([jnp.sum(found[group]) for group in groups])
+            totals = self._grouped(counts(omega, V, noise))
             return jnp.log(jnp.maximum(totals, jnp.finfo(omega.dtype).tiny))
         if K == 1:
             a = omega[0] / jnp.sqrt(V[0, 0])
@@ -197,6 +206,11 @@ class LabelOfSigns(Output):
             [k for k in range(K + 1) if self.label(k, K) == value]
             for value in self._label_values(K)
         ]
+
+    def _grouped(self, found: Float[Array, " k"]) -> Float[Array, " labels"]:
+        """The probabilities of the labels from those of the numbers of positive fields."""
+        groups = self._groups(found.shape[0] - 1)
+        return jnp.stack([jnp.sum(found[jnp.asarray(group)]) for group in groups])
 
     def _gather(self, K: int, patterns: tuple[Scalar, ...]) -> Float[Array, " labels"]:
         """The probabilities of the sign patterns, all positive first, added up for each label."""

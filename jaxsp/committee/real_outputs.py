@@ -27,7 +27,7 @@ class NoisyFunction(IntegratedOutput):
             arrays are then parameters that can be differentiated.
         noise_variance: $\Delta > 0$.
         breakpoints: values of a field at which $\varphi$ has a kink or a step.
-        points: of the quadrature over the field of a single unit (0.3 of it for each of two, a tenth for
+        points: of the quadrature over the field of a single unit (0.3 of it for each of two, 0.15 for
             each of three): by default 128. Little noise wants more: it is the scale that they must resolve.
         output_points: of the quadrature over the output: by default 47.
 
@@ -85,7 +85,7 @@ class NoisyFunction(IntegratedOutput):
         image = jax.vmap(self.mean_output)(omega + noise.nodes @ root.T)
         spill = _SPILL[jnp.dtype(V.dtype)] * jnp.sqrt(jnp.asarray(self.noise_variance, V.dtype))
         low, high = jnp.min(image) - spill, jnp.max(image) + spill
-        return _uniform(low, high, math.ceil(self.output_points * order / 12), V.dtype)
+        return _uniform(low, high, math.ceil(self.output_points * min(order, 12) / 12), V.dtype)
 
     def expected_log_likelihood(self, rho: Float[Array, "K K"], order: int) -> Scalar:
         r"""Minus the entropy of the noise, $-\frac12 \log 2 \pi e \Delta$."""

@@ -39,10 +39,10 @@ class Solution(eqx.Module):
         result: `RESULTS.successful`, or why these numbers are not to be trusted.
         residual: relative violation of $r = \alpha F$, when each panel gets half as many points again
             as it was solved with.
-        quadrature_error: the same, plus what the probabilities of observations and outputs lack of one, and
-            the standard error of Monte Carlo averages. To be successful it must be below the rounding's power
-            0.4 (labels of the signs of up to two units), 1e-3 (other outputs, three units) or 0.05 (Monte
-            Carlo).
+        quadrature_error: the same, plus what the probabilities of observations and outputs lack of one,
+            and the standard errors of Monte Carlo averages. To be successful it must be below the rounding's
+            power 0.4 and, at least, 1e-6 of labels of three signs, 1e-5 of outputs that are integrated
+            over the fields; of Monte Carlo averages below the model's `monte_carlo_tolerance`.
     """
 
     overlap: Float[Array, "*s K K"]
@@ -323,7 +323,7 @@ def evaluate(model: CommitteeMachine, alpha: Scalar, state: State) -> Solution:
     violation = jnp.max(jnp.where(used, jnp.abs(implied - r), 0.0))
     residual = violation / jnp.maximum(largest, 1e-9)
     missing = jnp.abs(1 - weights.normalisation) + fields.missing_probability
-    missing = missing + fields.statistical_error
+    missing = missing + fields.statistical_error + weights.statistical_error
     residual, quadrature = jax.lax.stop_gradient((residual, residual + missing))
     return Solution(
         overlap=overlap,

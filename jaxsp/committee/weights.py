@@ -17,8 +17,12 @@ from .._types import Scalar
 from ..numerics import Rule, log_sum_exp, product, trapezoid
 from ..priors import Gaussian, Prior
 from ..priors._mixture import AbstractMixture
+from ._points import PRODUCT_UNITS, relative_spread, replicated
 from .model import CommitteeMachine
 from .outputs import symmetric
+
+# Seeds of the points for the noise, apart from those for the fields.
+_NOISE = 900
 
 
 class VectorPotential(eqx.Module):
@@ -31,12 +35,15 @@ class VectorPotential(eqx.Module):
         negative_information: $\Psi = \Phi_w(r) - \mathrm{Tr}(\rho r)/2$, minus the mutual information
             between the weights and their observation.
         normalisation: total probability of the observation; one, up to the quadrature.
+        statistical_error: of Monte Carlo averages the standard error of the overlap, relative to its largest
+            entry; zero for quadratures and closed forms.
     """
 
     overlap: Float[Array, "..."]
     error: Float[Array, "..."]
     negative_information: Scalar
     normalisation: Scalar
+    statistical_error: Scalar
 
 
 def log_partition(prior: Prior, A: Float[Array, "K K"], b: Float[Array, " K"]) -> Scalar:
@@ -90,7 +97,7 @@ def symmetric_weights(
         multiplicity = jnp.asarray([K - 1.0, 1.0], r.dtype)
         information = 0.5 * jnp.sum(multiplicity * jnp.log(gain))
         one = jnp.ones_like(information)
-        return VectorPotential(centre + variance * r * error, error, -information, one)
+        return VectorPotential(centre + variance * r * error, error, -information, one, 0 * one)
     positive = r > 0
     root = jnp.where(positive, jnp.sqrt(jnp.where(positive, r, 1.0)), 0.0)
     if K == 2:
@@ -100,7 +107,7 @@ def symmetric_weights(
         mirrors = (True, _is_even(prior))
         found = _through_noise(model, symmetric(r, K), turn * root, order, mirrors)
     else:
-        found = _through_noise(model, symmetric(r, K), symmetric(root, K), order)
+        found = _through_noise(model, symmetric(r, K), symmetric(root, K), order, alike=True)
     return eqx.tree_at(
         lambda f: (f.overlap, f.error), found, (as_pair(found.overlap), as_pair(found.error))
     )
@@ -118,7 +125,7 @@ def full_weights(model: CommitteeMachine, r: Float[Array, "K K"], order: int) ->
         information = 0.5 * jnp.linalg.slogdet(gain)[1]
         one = jnp.ones_like(information)
         overlap = mean**2 * jnp.ones_like(r) + variance * r @ error
-        return VectorPotential(overlap, error, -information, one)
+        return VectorPotential(overlap, error, -information, one, 0 * one)
     root = jnp.linalg.cholesky(r + jnp.finfo(r.dtype).eps * jnp.trace(r) * identity)
     return _through_noise(model, r, root, order)
 
@@ -153,7 +160,8 @@ def unspecialized_weights(model: CommitteeMachine, r: Scalar, order: int) -> Res
     noise = trapezoid(16 * order + 1, 3.0, r.dtype)
     matrix = symmetric(pair, K)
 
-    def from_component(index):
+    def from_component(component):
+        index, repeats = component
         spread = jnp.sqrt(1 + r * jnp.mean(variances[index]))
         centre = root * (axis @ means[index])
 
@@ -164,14 +172,15 @@ def unspecialized_weights(model: CommitteeMachine, r: Scalar, order: int) -> Res
             information = log_partition(prior, matrix, field) - 0.5 * observation**2 + 0.5
             one = jnp.ones_like(information)
             overlap, error = as_pair(jnp.outer(m, m)), as_pair(C)
-            return Response(VectorPotential(overlap, error, information, one), error[0] ** 2)
+            potential = VectorPotential(overlap, error, information, one, 0 * one)
+            return Response(potential, error[0] ** 2)
 
         values = jax.vmap(at)(noise.nodes)
-        probability = jnp.prod(weights[index])
+        probability = repeats * jnp.prod(weights[index])
         return jax.tree.map(lambda v: probability * jnp.tensordot(noise.weights, v, axes=1), values)
 
-    indices = jnp.asarray(list(itertools.product(range(weights.shape[0]), repeat=K)))
-    parts = jax.lax.map(from_component, indices)
+    # The units are alike.
+    parts = jax.lax.map(from_component, _components(weights.shape[0], K, True))
     return jax.tree.map(lambda v: jnp.sum(v, axis=0), parts)
 
 
@@ -192,18 +201,44 @@ def _through_noise(
     root: Float[Array, "K K"],
     order: int,
     mirrors: tuple[bool, ...] = (),
+    *,
+    alike: bool = False,
 ) -> VectorPotential:
     """Sum over the teacher's components, and a quadrature of the noise; `root @ root.T` is r.
 
-    Where `mirrors` says so, either sign of an entry of the noise gives the same, and one is enough.
+    Where `mirrors` says so, either sign of an entry of the noise gives the same, and one is enough. If the
+    units are `alike`, so are components that differ by a permutation of them, of which one is then gone
+    through: only what permutations do not change is right.
     """
+    K = model.hidden_units
+    if K <= PRODUCT_UNITS:
+        rule = _noise_rule(K, r.dtype, order, mirrors or K * (False,))
+        return _over_noise(model, r, root, rule, alike=alike)
+    sets = replicated(K, 64 * order, order + _NOISE, r.dtype)
+    values = jax.lax.map(lambda rule: _over_noise(model, r, root, rule, alike=alike), sets)
+    found = jax.tree.map(lambda v: jnp.mean(v, axis=0), values)
+    # Alike units have an overlap only up to what permutations change.
+    overlaps = jax.vmap(as_pair)(values.overlap) if alike else values.overlap
+    return eqx.tree_at(lambda f: f.statistical_error, found, relative_spread(overlaps, overlaps))
+
+
+def _over_noise(
+    model: CommitteeMachine,
+    r: Float[Array, "K K"],
+    root: Float[Array, "K K"],
+    rule: Rule,
+    *,
+    alike: bool,
+) -> VectorPotential:
+    """The same with given points for the noise."""
     K, prior = model.hidden_units, model.prior
     identity = jnp.eye(K, dtype=r.dtype)
     weights, means, variances = _mixture(prior).components()
-    rule = _noise_rule(K, r.dtype, order, mirrors or K * (False,))
 
-    def from_component(index):
-        mean, variance, probability = means[index], variances[index], jnp.prod(weights[index])
+    def from_component(component):
+        index, repeats = component
+        mean, variance = means[index], variances[index]
+        probability = repeats * jnp.prod(weights[index])
         spread = identity + root.T @ (variance[:, None] * root)
         scale = identity if _atoms_alone(prior) else jnp.linalg.cholesky(spread)
 
@@ -213,19 +248,33 @@ def _through_noise(
             m, C = denoise(prior, r, field)
             # The entropy of the noise is that of K standard normal numbers.
             information = log_partition(prior, r, field) - 0.5 * observation @ observation + 0.5 * K
-            return VectorPotential(jnp.outer(m, m), C, information, jnp.ones_like(information))
+            one = jnp.ones_like(information)
+            return VectorPotential(jnp.outer(m, m), C, information, one, 0 * one)
 
         values = jax.vmap(at)(rule.nodes)
         return jax.tree.map(lambda v: probability * jnp.tensordot(rule.weights, v, axes=1), values)
 
-    indices = jnp.asarray(list(itertools.product(range(weights.shape[0]), repeat=K)))
-    parts = jax.lax.map(from_component, indices)
+    parts = jax.lax.map(from_component, _components(weights.shape[0], K, alike))
     return jax.tree.map(lambda v: jnp.sum(v, axis=0), parts)
+
+
+def _components(count: int, units: int, alike: bool) -> tuple[Array, Array]:
+    """Which component each unit's weight has, and how often such a choice occurs."""
+    if alike:
+        chosen = list(itertools.combinations_with_replacement(range(count), units))
+    else:
+        chosen = list(itertools.product(range(count), repeat=units))
+    orders = math.factorial(units)
+    repeats = [
+        orders // math.prod(math.factorial(pick.count(c)) for c in set(pick)) if alike else 1
+        for pick in chosen
+    ]
+    return jnp.asarray(chosen), jnp.asarray(repeats)
 
 
 def _noise_rule(K: int, dtype, order: int, mirrors: tuple[bool, ...]) -> Rule:
     """K independent standard normal numbers: the trapezoid rule, exponentially accurate here."""
-    points = {1: 16 * order, 2: 8 * order + 32, 3: 3 * order}.get(K, order) | 1
+    points = {1: 16 * order, 2: 8 * order + 32, 3: 3 * order}[K] | 1
     rule = trapezoid(points, 3.0, dtype)
     weights = np.where(np.arange(points) == points // 2, 1.0, 2.0)
     half = jax.tree.map(lambda x: x[points // 2 :], rule)

@@ -1,0 +1,80 @@
+"""Specialised states of three units: full-matrix steps, both starts, perfect recovery, other priors."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxsp import committee, priors
+from jaxsp.committee.fields import full_potential
+from jaxsp.committee.model import prepare
+from jaxsp.committee.outputs import symmetric
+from jaxsp.committee.weights import full_weights, symmetric_weights
+from jaxsp.numerics import RESULTS
+
+GAUSSIAN = committee.CommitteeMachine(3, priors.Gaussian())
+BINARY = committee.CommitteeMachine(3, priors.Rademacher())
+
+
+@pytest.mark.slow
+def test_specialised_gaussian_units_are_a_fixed_point_of_the_full_matrix():
+    # Above the threshold, 19.23, an infinitesimal difference of the units and the teacher flow to one state.
+    alpha = 22.0
+    broken, informed = (
+        committee.state_evolution(GAUSSIAN, alpha, start) for start in ("broken", "specialized")
+    )
+    for found in (broken, informed):
+        assert found.result == RESULTS.successful
+        assert found.residual < 1e-6
+    np.testing.assert_allclose(broken.overlap, informed.overlap, rtol=1e-9)
+    assert informed.q_d > 0.9
+    # One step of the full matrix: other points, and no ansatz.
+    q, model = informed.overlap, prepare(GAUSSIAN)[0]
+    information = full_potential(model, q, informed.error, 12).information
+    image = full_weights(model, alpha * information, 12).overlap
+    np.testing.assert_allclose(image, q, atol=2e-6)
+
+
+@pytest.mark.slow
+def test_binary_units_recover_the_teacher_perfectly():
+    # One of the 2^3 weights of each input is left: -3 log 2.
+    for alpha, start in ((8.0, "specialized"), (30.0, "broken")):
+        found = committee.state_evolution(BINARY, alpha, start)
+        np.testing.assert_allclose(found.overlap, np.eye(3), atol=1e-12)
+        np.testing.assert_allclose(found.free_entropy, -3 * np.log(2), rtol=1e-12)
+        assert found.gibbs_error == 0
+
+
+@pytest.mark.parametrize("prior", [priors.Rademacher(), priors.GaussBernoulli(0.5)])
+def test_ansatz_of_the_weights_agrees_with_the_full_matrix(prior):
+    model = prepare(committee.CommitteeMachine(3, prior))[0]
+    r = jnp.asarray([0.8, 3.0])
+    pair, full = symmetric_weights(model, r, 10), full_weights(model, symmetric(r, 3), 10)
+    np.testing.assert_allclose(full.overlap, symmetric(pair.overlap, 3), rtol=1e-5)
+    np.testing.assert_allclose(full.negative_information, pair.negative_information, rtol=1e-5)
+    # Independent observations are scalar problems.
+    apart = symmetric_weights(model, jnp.asarray([3.0, 3.0]), 16)
+    expected = priors.observation_potential(prior, jnp.asarray(3.0), 32)
+    np.testing.assert_allclose(apart.error, expected.error_variance, rtol=1e-5)
+
+
+@pytest.mark.parametrize("units", [4, 5])
+def test_many_binary_units_are_averaged_with_a_reported_error(units):
+    model = prepare(committee.CommitteeMachine(units, priors.Rademacher()))[0]
+    found = jax.jit(lambda r: symmetric_weights(model, r, 8))(jnp.asarray([2.0, 2.0]))
+    # Independent observations are scalar problems.
+    expected = priors.observation_potential(priors.Rademacher(), jnp.asarray(2.0), 32)
+    overlap = 1 - expected.error_variance
+    assert 0 < found.statistical_error < 0.01
+    error = 4 * found.statistical_error * overlap
+    np.testing.assert_array_less(np.abs(found.overlap - overlap), error)
+
+
+def test_refuses_more_components_than_can_be_summed():
+    model = committee.CommitteeMachine(7, priors.Rademacher())
+    with pytest.raises(ValueError, match="`hidden_units` must be at most 6 for a prior of 2 comp"):
+        committee.state_evolution(model, 1.0)
+    with pytest.raises(ValueError, match="but is 7"):
+        committee.amp(model, jnp.ones((3, 2)), jnp.ones(3))
+    with pytest.raises(ValueError, match="`monte_carlo_tolerance` must be greater than 0"):
+        committee.CommitteeMachine(4, priors.Gaussian(), monte_carlo_tolerance=0.0)
