@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure as Picture
 
 from .. import dmft, spiked
+from ..numerics import raise_unless_successful
 from . import _draw, _dynamics
 from ._registry import Context, Figure
 from ._report import Row
@@ -68,10 +69,12 @@ def _rates(context: Context) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         t_max = span / jnp.sqrt(inverse + 2 / deltap)
         response = dmft.linear_response(problem, t_max, solver=grid, throw=False)
         fitted = jnp.stack([response.limiting_rate(part * t_max) for part in _SINCE])
-        return inverse, fitted, dmft.asymptotic_growth_rate(problem)
+        return inverse, fitted, dmft.asymptotic_growth_rate(problem), response.solution.result
 
     places = [x.ravel() for x in jnp.meshgrid(*map(jnp.array, (_DELTAPS, _THETAS)), indexing="ij")]
-    found = jax.jit(lambda places: jax.lax.map(one, places, batch_size=5))(tuple(places))
+    # One after the other: the tables of one fill the caches.
+    *found, result = jax.jit(lambda places: jax.lax.map(one, places))(tuple(places))
+    raise_unless_successful(result, "dmft.linear_response")
     shape = (len(_DELTAPS), len(_THETAS))
     inverse, fitted, exact = map(np.asarray, found)
     return inverse.reshape(shape), fitted.T.reshape(-1, *shape), exact.reshape(shape)
