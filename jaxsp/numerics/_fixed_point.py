@@ -11,7 +11,7 @@ from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from .._types import Count, Scalar, ScalarLike
 from ._implicit import implicit_root
-from ._loop import varying_like
+from ._loop import frozen, varying_like
 from ._result import RESULTS
 
 
@@ -128,11 +128,11 @@ def fixed_point(
         >>> bool(abs(jnp.cos(out.value) - out.value) < 1e-6)
         True
     """
-    iteration = Damped() if iteration is None else iteration
+    iteration = frozen(Damped() if iteration is None else iteration)
     guess = jax.tree.map(lambda x: jnp.asarray(x, jnp.result_type(x, 0.0)), guess)
     start, unravel = ravel_pytree(guess)
     default = 1e-13 if start.dtype == jnp.float64 else 1e-6
-    rtol, atol = (default if t is None else t for t in (rtol, atol))
+    rtol, atol = (default if t is None else jax.lax.stop_gradient(t) for t in (rtol, atol))
 
     def solve(residual, guess):
         def image(x):

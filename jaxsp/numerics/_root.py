@@ -68,7 +68,7 @@ def bracketed_root(
     epsilon = jnp.finfo(dtype).eps
     tolerance = 4 * epsilon * jnp.maximum(jnp.abs(start[0]), jnp.abs(start[1]))
     if xtol is not None:
-        tolerance = jnp.maximum(tolerance, jnp.asarray(xtol, dtype))
+        tolerance = jnp.maximum(tolerance, jax.lax.stop_gradient(jnp.asarray(xtol, dtype)))
     tolerance = jnp.maximum(tolerance, jnp.finfo(dtype).tiny)
 
     def solve(f, guess):
@@ -163,6 +163,7 @@ def newton_root(
     start, unravel = ravel_pytree(guess)
     if rtol is None:
         rtol = 1e-12 if start.dtype == jnp.float64 else 1e-5
+    rtol = jax.lax.stop_gradient(rtol)
 
     def flat(x):
         return ravel_pytree(f(unravel(x)))[0]

@@ -226,3 +226,26 @@ def test_implicit_root_with_any_solver():
 
     np.testing.assert_allclose(jax.grad(root)(2.0), 0.5 / np.sqrt(2), rtol=1e-12)
     np.testing.assert_allclose(jax.hessian(root)(2.0), -0.25 * 2**-1.5, rtol=1e-12)
+
+
+def test_a_root_may_depend_on_whole_numbers():
+    # x^n = c: the compiler's tracer of n is closed over as well, and carries no derivative.
+    def root(c, n):
+        return newton_root(lambda x: x**n - c, jnp.asarray(1.5)).value
+
+    slope = jax.jit(jax.value_and_grad(lambda c, n: root(c, n) * n))(8.0, 3)
+    np.testing.assert_allclose(slope, (6.0, 3 * 2.0 / 24), rtol=1e-6)
+
+
+def test_nothing_of_a_derivative_is_written_out_unless_it_is_wanted():
+    calls = []
+
+    def root(c):
+        def f(x):
+            calls.append(None)
+            return x**3 - c
+
+        return numerics.implicit_root(f, jnp.asarray(2.0), lambda f, x: (x, None))[0]
+
+    jax.make_jaxpr(root)(8.0)
+    assert len(calls) == 1
