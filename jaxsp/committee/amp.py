@@ -95,8 +95,9 @@ def amp_step(
     precision = damping * state.precision + (1 - damping) * (g.T @ g) / p
     g = damping * state.g + (1 - damping) * g
     reacted = damping * state.reacted + (1 - damping) * state.mean
-    # Not `X.T @ g`: on CPU that writes out the transposed matrix.
-    field = reacted @ precision + (g.T @ X).T
+    # Not `X.T @ g`: on CPU that writes out the transposed matrix, and so does a product whose transpose the
+    # compiler sees: behind the barrier it does not.
+    field = reacted @ precision + jax.lax.optimization_barrier(g.T @ X).T
     mean, covariances = jax.vmap(lambda b: denoise(model.prior, precision, b))(field)
     return AMPState(mean, jnp.mean(covariances, axis=0), g, precision, reacted)
 
