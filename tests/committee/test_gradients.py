@@ -61,7 +61,24 @@ def test_slopes_of_binary_jump_thresholds_match_finite_differences():
     both = jax.jit(lambda bias: jax.jvp(of, (bias,), (jnp.ones_like(bias),)))
     step = 1e-3
     (high, _), (low, _) = both(jnp.asarray(0.1 + step)), both(jnp.asarray(0.1 - step))
-    np.testing.assert_allclose(both(jnp.asarray(0.1))[1], (high - low) / (2 * step), rtol=1e-4)
+    central = (high - low) / (2 * step)
+    np.testing.assert_allclose(both(jnp.asarray(0.1))[1], central, rtol=1e-4)
+    np.testing.assert_allclose(jax.jit(jax.jacrev(of))(jnp.asarray(0.1)), central, rtol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("units", [2])
+def test_slopes_of_the_specialisation_threshold_match_finite_differences(units):
+    def of(bias):
+        model = committee.CommitteeMachine(units, priors.Rademacher(bias=bias))
+        return committee.specialization_threshold(model, throw=False)
+
+    bias, step = jnp.asarray(0.1), 1e-4
+    value = jax.jit(of)
+    central = (value(bias + step) - value(bias - step)) / (2 * step)
+    forward = jax.jit(lambda b: jax.jvp(of, (b,), (jnp.ones_like(b),))[1])(bias)
+    np.testing.assert_allclose(forward, central, rtol=1e-6)
+    np.testing.assert_allclose(jax.jit(jax.grad(of))(bias), central, rtol=1e-6)
 
 
 @pytest.mark.slow

@@ -77,6 +77,28 @@ def test_classification_error_matches_sampled_fields():
     assert found.mistakes < found.disagreement < 2 * found.mistakes
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("start", ["uninformed", "broken"])
+def test_errors_of_binary_units_match_sampled_teachers_and_students(start):
+    # Between the instability, 1.589, and the spinodal, 1.977: two states beside perfect recovery.
+    found = committee.state_evolution(BINARY, 1.7, start)
+    assert (found.q_d > 0.05) == (start == "broken")
+    rng = np.random.default_rng(0)
+    count = 400_000
+    known = rng.multivariate_normal(np.zeros(2), found.overlap, count)
+    teacher, student = (
+        np.sign(known + rng.multivariate_normal(np.zeros(2), found.error, count)) for _ in range(2)
+    )
+    y, other = (np.sign(signs.sum(axis=1)) for signs in (teacher, student))
+    for value, samples in (
+        (found.gibbs_error, y != other),
+        # Half the squared difference of two draws is the variance.
+        (found.generalization_error, 0.5 * (y - other) ** 2),
+    ):
+        error = samples.std() / np.sqrt(count)
+        assert abs(float(value) - samples.mean()) < 4 * error
+
+
 def test_full_matrix_agrees_with_the_symmetric_ansatz():
     q, V = jnp.asarray([0.2, 0.6]), jnp.asarray([0.8, 0.4])
     pair = symmetric_potential(GAUSSIAN, q, V, 20)
