@@ -55,8 +55,9 @@ def _closed(f: Callable, x: PyTree) -> tuple[Callable, Callable[[PyTree], PyTree
     types = jax.tree.map(jax.typeof, x)
     marks = [
         parameter
-        for parameter in jax.tree.leaves(eqx.filter(converted, eqx.is_array))
-        if parameter.size and jax.tree.map(jax.typeof, varying_like(x, parameter)) != types
+        for parameter in jax.tree.leaves(converted)
+        if isinstance(parameter, jax.core.Tracer) and parameter.size
+        if jax.tree.map(jax.typeof, varying_like(x, parameter)) != types
     ]
 
     def varying(x):

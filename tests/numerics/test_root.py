@@ -249,3 +249,12 @@ def test_nothing_of_a_derivative_is_written_out_unless_it_is_wanted():
 
     jax.make_jaxpr(root)(8.0)
     assert len(calls) == 1
+
+
+def test_functions_may_close_over_numpy_arrays():
+    weights = np.array([0.5, 0.5])
+
+    def root(c):
+        return bracketed_root(lambda x: jnp.sum(weights * x**3) - c, 0.0, 10.0).value
+
+    np.testing.assert_allclose(jax.jit(jax.value_and_grad(root))(8.0), (2.0, 1 / 12), rtol=1e-5)
