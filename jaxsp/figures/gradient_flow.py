@@ -19,6 +19,8 @@ _THETAS = (1.25, 1.35, 1.45, 1.6, 1.8)
 _DELTAPS = (0.5, 1.0, 2.0, 4.0)
 # Fits start at these parts of the time that is reached.
 _SINCE = (0.15, 0.3, 0.5)
+# Of the polynomials by which rates are extrapolated to zero.
+_DEGREES = (2, 3)
 
 
 def make(context: Context) -> Figure:
@@ -81,12 +83,13 @@ def _rates(context: Context) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _transitions(inverse: np.ndarray, rates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where the rates vanish, and by how much the times that were fitted move it."""
+    """Where the rates vanish, and by how much other times and polynomials move it."""
     places = np.array(
-        [[float(dmft.extrapolated_transition(x, r)) for x, r in zip(inverse, fit, strict=True)]
-         for fit in rates]
+        [[[float(dmft.extrapolated_transition(x, r, degree=degree))
+           for x, r in zip(inverse, fit, strict=True)] for fit in rates]
+         for degree in _DEGREES]
     )  # fmt: skip
-    return places[0], np.ptp(places, axis=0)
+    return places[0, 0], np.ptp(places, axis=(0, 1))
 
 
 def _draw_rates(ax, inverse, rates, exact, crossings) -> None:
