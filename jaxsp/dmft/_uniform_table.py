@@ -36,7 +36,7 @@ class UniformTable(Table):
         """Polynomial through the nearest points."""
         x = t * (self.steps / self.t_max)
         k = self.degree
-        first = _window(x, k, self.steps)
+        first = _nearest(x, k / 2, self.steps - k)
         gathered = values[first[..., None] + np.arange(k + 1)]
         # The one-dimensional case of the basis on a triangle.
         x = x - first
@@ -58,9 +58,8 @@ class UniformTable(Table):
         $\binom{x}{a} \binom{y}{b} \binom{z}{c}$ with $a + b + c = k = x + y + z$.
         """
         k = self.degree
-        i = jnp.clip(jnp.round(jax.lax.stop_gradient(lag) - k / 3).astype(int), 0, self.steps - k)
-        j = jnp.round(jax.lax.stop_gradient(since) - k / 3).astype(int)
-        j = jnp.clip(j, 0, self.steps - k - i)
+        i = _nearest(lag, k / 3, self.steps - k)
+        j = jnp.minimum(_nearest(since, k / 3, self.steps - k), self.steps - k - i)
         a, b = np.array([(a, b) for a in range(k + 1) for b in range(k + 1 - a)]).T
         row = (i + j)[..., None] + (a + b)
         gathered = values[row, j[..., None] + b]
@@ -70,9 +69,14 @@ class UniformTable(Table):
         return jnp.sum(basis * gathered, axis=-1)
 
 
-def _window(x: Array, degree: int, steps: int) -> Array:
-    first = jnp.round(jax.lax.stop_gradient(x) - degree / 2).astype(int)
-    return jnp.clip(first, 0, steps - degree)
+def _nearest(x: Array, offset: float, last: int) -> Array:
+    """`x - offset`, rounded to a whole number from 0 to `last`.
+
+    By a search, whose result is stored: of arithmetic alone the compiler may make one copy for the values
+    that are read and another, rounded in another way, for their weights, which at a tie do not fit.
+    """
+    edges = jnp.arange(last, dtype=x.dtype) + (offset + 0.5)
+    return jnp.searchsorted(edges, jax.lax.stop_gradient(x), side="right")
 
 
 def _binomials(x: Array, degree: int) -> Array:

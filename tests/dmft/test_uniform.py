@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jaxsp import SolverError, dmft, mixtures, spiked
+from jaxsp.dmft._uniform_table import UniformTable
 
 from . import reference
 
@@ -247,3 +248,22 @@ def test_bad_input_and_failure_are_said():
         dmft.solve(problem, 1.0, solver=SMALL).overlap(2.0)
     with pytest.raises(SolverError, match="too coarse: raise its number of points .`steps`"):
         dmft.solve(problem, 1.0, solver=dmft.UniformGrid(steps=24, max_iterations=2))
+
+
+def test_batches_of_tables_are_read_by_windows_that_fit_at_ties():
+    """Exponentials, at times in the middle between the places where windows change."""
+    steps = 180
+
+    def read(rate, t_max):
+        times = t_max * jnp.arange(steps + 1) / steps
+        values = jnp.exp(rate * times)
+        rows = values[:, None] * jnp.ones(steps + 1)
+        table = UniformTable(rows, rows, rows, values, values, values[:, None], t_max, 5)
+        t = t_max * jnp.arange(1, 301) / 300
+        return table.at(values, t) / jnp.exp(rate * t), table.between(rows, t, 0.5 * t, 1.0) / (
+            jnp.exp(rate * t)
+        )
+
+    found = jax.jit(jax.vmap(read))(jnp.linspace(0.3, 1.0, 64), 45 / jnp.linspace(1.3, 3.3, 64))
+    for ratios in found:
+        np.testing.assert_allclose(ratios, 1.0, rtol=1e-6)
