@@ -8,33 +8,35 @@ import scipy.special
 def euler(slopes, signal, temperature, overlap, t_max, steps):
     """First-order explicit scheme with rectangle sums, as the literature's codes have it.
 
-    `slopes` are Q'(x, t, s) and Q''(x, t, s) between two times, `signal` is Q_s'(x, t). Returns the
-    overlap and C(t, 0) at the end.
+    `slopes` are Q'(x, t, s) and Q''(x, t, s) between two times, `signal` are Q_s(x, t) and Q_s'(x, t).
+    Returns the overlap, C(t, 0), the multiplier and the energy at the end.
     """
     h = t_max / steps
     first, second = slopes
+    level, pull = signal
     C, R = np.eye(steps + 1), np.zeros((steps + 1, steps + 1))
     b = np.zeros(steps + 1)
     b[0] = overlap
     times = h * np.arange(steps + 1)
-    for n in range(steps):
+    for n in range(steps + 1):
         past, t = slice(0, n + 1), times[n]
         c, r = C[n, past], R[n, past]
         q1, k = first(c, t, times[past]), r * second(c, t, times[past])
-        force = signal(b[n], t)
+        force = pull(b[n], t)
         mu = temperature + force * b[n] + h * np.sum(r * q1 + k * c)
+        if n == steps:
+            break
         rate = -mu * c + force * b[past] + h * (k @ C[past, past] + R[past, past] @ q1)
         C[n + 1, past] = c + h * rate
         C[past, n + 1] = C[n + 1, past]
         R[n + 1, past] = r + h * (-mu * r + h * (k @ R[past, past]))
         R[n + 1, n] = 1.0
         b[n + 1] = b[n] + h * (-mu * b[n] + force + h * k @ b[past])
-    return np.array([b[-1], C[-1, 0]])
+    return np.array([b[-1], C[-1, 0], mu, -level(b[-1], t) - h * np.sum(r * q1)])
 
 
-def extrapolated(coarsest, levels, run):
+def extrapolated(steps, run):
     """Limit of vanishing steps of a first-order scheme, by a polynomial in the step."""
-    steps = [coarsest * 2**level for level in range(levels)]
     h, values = 1 / np.array(steps, float), [run(n) for n in steps]
     factors = [np.prod([-other / (x - other) for other in h if other != x]) for x in h]
     return sum(f * value for f, value in zip(factors, values, strict=True))
