@@ -16,6 +16,7 @@ from .real_outputs import (
     NoisyFunction as NoisyFunction,
     SoftCommittee as SoftCommittee,
 )
+from .relu import ReLUCommittee as ReLUCommittee
 from .replica import (
     Branches as Branches,
     bayes_optimal as bayes_optimal,

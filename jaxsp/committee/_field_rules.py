@@ -48,7 +48,7 @@ def symmetric_rule(
     if model.averaged:
         return replicated(K, 16 * order, order, q.dtype)
     order = _field_order(model, order)
-    if K == PRODUCT_UNITS and not output.field_breakpoints:
+    if K == PRODUCT_UNITS and not in_order(model):
         return three_exchangeable(order, q.dtype, half=output.mirrored)
     if K == PRODUCT_UNITS:
         # Of the two square roots of q one suits the points, the other one derivatives: they differ by a
@@ -74,11 +74,22 @@ def symmetric_rule(
     return Rule(rule.nodes, 4 * rule.weights, 4 * rule.coarse_weights)
 
 
+def in_order(model: CommitteeMachine) -> bool:
+    """Whether three fields are gone through in each of their orders, with layers where one changes its sign.
+
+    A kink or step in the law of the output is smooth on the scale of the fields' deviation, which noise in
+    the output keeps from vanishing: panels in layers are worth their cost without noise alone.
+    """
+    output = model.output
+    sharp = output.noiseless and bool(output.field_breakpoints)
+    return sharp and model.hidden_units == PRODUCT_UNITS
+
+
 def _field_order(model: CommitteeMachine, order: int) -> int:
     """Less for outputs that are averages themselves: it is their own points that are many."""
     if not model.output.integrated or model.hidden_units == 1:
         return order
-    if model.output.field_breakpoints:
+    if in_order(model) or (model.output.field_breakpoints and model.hidden_units == 2):
         return max(order // 2, 4)
     return order if model.hidden_units == 2 else max(2 * order // 3, 4)
 
@@ -93,11 +104,11 @@ def full_rule(
     order = _field_order(model, order)
     if K == 1:
         return line_rule(model, root[0, 0] ** 2, V[0, 0], order)
-    if not model.output.field_breakpoints:
-        return product_normal(K, 2 * order, V.dtype)
     deviation = jnp.sqrt(jnp.diagonal(V))
-    if K == PRODUCT_UNITS:
+    if in_order(model):
         return _all_orders(model, root, deviation, order)
+    if K == PRODUCT_UNITS or not model.output.field_breakpoints:
+        return product_normal(K, 2 * order, V.dtype)
     standard = root / deviation[:, None]
     a, b = standard
     correlation = V[0, 1] / (deviation[0] * deviation[1])

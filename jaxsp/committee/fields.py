@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 
 from .._types import Scalar
 from ..numerics import Rule, frozen
-from ._field_rules import full_rule, line_rule, symmetric_rule
+from ._field_rules import full_rule, in_order, line_rule, symmetric_rule
 from ._points import relative_spread, replicated
 from .model import CommitteeMachine
 from .outputs import LabelOfSigns, symmetric
@@ -65,7 +65,7 @@ def symmetric_potential(
     def at(point, noise):
         if K == 1:
             omega = root[1:] * point
-        elif model.averaged or (K > 2 and output.field_breakpoints):
+        elif model.averaged or in_order(model):
             omega = symmetric(root, K) @ point
         elif K == 2:
             total, difference = root[1] * point[0], root[0] * point[1]
@@ -209,7 +209,7 @@ def _quadrature(model: CommitteeMachine, at, rule: Rule, noise: Rule | None):
     # What averages over fields itself needs memory for each point of the rule.
     if model.output.integrated:
         values = jax.lax.map(here, rule.nodes)
-    elif model.hidden_units > 2:
+    elif model.hidden_units > 2 or model.output.labels(model.hidden_units) is None:
         values = jax.lax.map(here, rule.nodes, batch_size=64)
     else:
         values = jax.vmap(here)(rule.nodes)

@@ -59,6 +59,12 @@ class CommitteeMachine(eqx.Module):
             raise ValueError(
                 f"Argument `hidden_units` must be at least 1, but is {self.hidden_units}."
             )
+        most = self.output.most_units
+        if self.hidden_units > most:
+            raise ValueError(
+                f"Argument `hidden_units` must be at most {most} for an output of "
+                f"{type(self.output).__name__}, but is {self.hidden_units}."
+            )
         if self.order is not None and self.order < 4:
             raise ValueError(f"Argument `order` must be at least 4, but is {self.order}.")
         if self.monte_carlo is False and self.hidden_units > PRODUCT_UNITS:

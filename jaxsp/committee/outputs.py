@@ -37,6 +37,9 @@ class Output(eqx.Module):
     noiseless: ClassVar[bool] = False
     """Whether the fields fix the output, which must then be a label."""
 
+    most_units: ClassVar[float] = math.inf
+    """How many hidden units it is defined for."""
+
     @abc.abstractmethod
     def log_partition(self, y: Scalar, omega: Float[Array, " K"], V: Float[Array, "K K"]) -> Scalar:
         r"""$\log \mathbb E_{h \sim \mathcal N(\omega, V)} P_{\rm out}(y|h)$ for one output."""

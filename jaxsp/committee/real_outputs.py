@@ -85,11 +85,11 @@ class NoisyFunction(IntegratedOutput):
         image = jax.vmap(self.mean_output)(omega + noise.nodes @ root.T)
         spill = _SPILL[jnp.dtype(V.dtype)] * jnp.sqrt(jnp.asarray(self.noise_variance, V.dtype))
         low, high = jnp.min(image) - spill, jnp.max(image) + spill
-        return _uniform(low, high, math.ceil(self.output_points * min(order, 12) / 12), V.dtype)
+        return uniform(low, high, math.ceil(self.output_points * min(order, 12) / 12), V.dtype)
 
     def expected_log_likelihood(self, rho: Float[Array, "K K"], order: int) -> Scalar:
         r"""Minus the entropy of the noise, $-\frac12 \log 2 \pi e \Delta$."""
-        return _gaussian_entropy(self.noise_variance, rho.dtype)
+        return gaussian_entropy(self.noise_variance, rho.dtype)
 
     def sample(self, key: PRNGKeyArray, fields: Float[Array, "*s K"]) -> Float[Array, "*s"]:
         """One output for each vector of fields."""
@@ -199,11 +199,11 @@ class LinearOutput(Output):
         """The trapezoid rule, exact here to rounding."""
         mean, variance = self._moments(omega, V)
         reach = (_SPILL[jnp.dtype(V.dtype)] + 1) * jnp.sqrt(variance)
-        return _uniform(mean - reach, mean + reach, 49, V.dtype)
+        return uniform(mean - reach, mean + reach, 49, V.dtype)
 
     def expected_log_likelihood(self, rho: Float[Array, "K K"], order: int) -> Scalar:
         r"""Minus the entropy of the noise, $-\frac12 \log 2 \pi e \Delta$."""
-        return _gaussian_entropy(self.noise_variance, rho.dtype)
+        return gaussian_entropy(self.noise_variance, rho.dtype)
 
     def sample(self, key: PRNGKeyArray, fields: Float[Array, "*s K"]) -> Float[Array, "*s"]:
         """One output for each vector of fields."""
@@ -212,11 +212,12 @@ class LinearOutput(Output):
         return mean + deviation * jax.random.normal(key, mean.shape, fields.dtype)
 
 
-def _gaussian_entropy(variance: ScalarLike, dtype) -> Scalar:
+def gaussian_entropy(variance: ScalarLike, dtype) -> Scalar:
+    """Minus the entropy of Gaussian noise."""
     return -0.5 * jnp.log(2 * math.pi * math.e * jnp.asarray(variance, dtype))
 
 
-def _uniform(low: Scalar, high: Scalar, points: int, dtype) -> Rule:
+def uniform(low: Scalar, high: Scalar, points: int, dtype) -> Rule:
     """The trapezoid rule, for what vanishes at both ends."""
     nodes = low + (high - low) * jnp.asarray(np.linspace(0, 1, points), dtype)
     weights = jnp.broadcast_to((high - low) / (points - 1), (points,))
