@@ -1,5 +1,7 @@
 """The committee machine of two hidden units: specialisation, the hard phase, and linear classifiers."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,6 +27,8 @@ MEASURED = {"Gaussian": [1.5, 4.0, 1.0, 3.0], "binary": [1.3, 2.3, 0.8, 1.75]}
 # The label is (sign h_1 + sign h_2) / 2: its linear part in the normalised sum of the fields has the
 # slope 1 / sqrt(pi), and the rest of its variance, in units of that slope squared, is noise.
 _NOISE = np.pi / 2 - 1
+# Logarithms of r_s along the unspecialised fixed points.
+_SNRS = np.linspace(-12.0, 5.0, 681)
 
 
 def make(context: Context) -> Figure:
@@ -32,12 +36,14 @@ def make(context: Context) -> Figure:
     picture = Picture(figsize=(10.5, 8), layout="constrained")
     grid = picture.add_gridspec(2, 2)
     coordinates, variables, rows = {}, {}, []
+    calibrated = _calibrated_error()
     for column, (name, prior) in enumerate(PRIORS.items()):
         model = committee.CommitteeMachine(hidden_units=2, prior=prior)
         found = committee.thresholds(model)
         at = MEASURED[name][: 2 if context.quick else 4]
-        curves = _curves(model, found, name, at, context)
-        measured = _instances(model, at, context)
+        plain = _plain(model)
+        curves = _curves(model, found, name, at, plain, calibrated, context)
+        measured = _instances(model, at, calibrated, context)
         upper, lower = (
             plotting.new_axes(
                 title, r"$\alpha = n/p$", ylabel, figure=picture.add_subfigure(grid[row, column])
@@ -69,22 +75,42 @@ def make(context: Context) -> Figure:
             for key, values in measured.items()
         }
         rows += [
-            *_threshold_rows(name, model, found),
+            *_threshold_rows(name, model, found, plain),
             *_instance_rows(name, at, curves["measured"], measured, _inputs(context)),
         ]
     return Figure(picture, _draw.dataset(coordinates, variables), rows)
 
 
-def _plain(model: committee.CommitteeMachine):
-    """A function of log r_s: alpha, overlap of the sum, potential, error without specialisation."""
+def _plain(model: committee.CommitteeMachine) -> dict[str, np.ndarray]:
+    """Unspecialised fixed points as far as alpha rises with the signal-to-noise ratio."""
     model, _, order = prepare(model)
 
     def at(x):
         state, _ = unspecialized_state(model, jnp.exp(x), order)
         alpha = jnp.exp(x) / state.fields.information[1]
-        return alpha, state.weights.overlap[1], state.fields.potential, state.fields.squared_error
+        return alpha, state.fields.potential, state.fields.squared_error
 
-    return jax.jit(jax.vmap(at))
+    columns = map(np.asarray, jax.jit(jax.vmap(at))(jnp.asarray(_SNRS)))
+    found = dict(zip(("alpha", "potential", "error"), columns, strict=True)) | {"x": _SNRS}
+    rises = np.diff(found["alpha"])
+    falling = np.flatnonzero(~((rises > 0) & np.isfinite(rises)))
+    end = falling[0] + 1 if falling.size else _SNRS.size
+    return {key: values[:end] for key, values in found.items()}
+
+
+def _calibrated_error() -> CubicSpline:
+    """The squared error of the best guess from an estimate of the normalised sum of the units.
+
+    A function of its squared correlation with the sum, whatever the weights' law.
+    """
+    machine, _, order = prepare(committee.CommitteeMachine(2, priors.Gaussian()))
+
+    def error(q):
+        V = jnp.stack([jnp.ones_like(q), 1 - q])
+        return unspecialized_potential(machine, q, V, order).potential.squared_error
+
+    overlaps = np.linspace(0.0, 0.99, 100)
+    return CubicSpline(overlaps, jax.jit(jax.vmap(error))(jnp.asarray(overlaps)))
 
 
 def linear_overlap(alpha: np.ndarray | float) -> np.ndarray:
@@ -97,7 +123,7 @@ def linear_overlap(alpha: np.ndarray | float) -> np.ndarray:
     return np.asarray((b - np.sqrt(b * b - 4 * alpha)) / 2)
 
 
-def _curves(model, found, name: str, measured_at, context: Context) -> dict:
+def _curves(model, found, name: str, measured_at, plain, calibrated, context: Context) -> dict:
     count = 20 if context.quick else 120
     onset, top = float(found.specialization), float(found.algorithmic)
     # Points crowd above the onset, and below the spinodal, where the branch ends like a square root.
@@ -117,33 +143,25 @@ def _curves(model, found, name: str, measured_at, context: Context) -> dict:
         }
         for part in (slice(alpha.size), slice(alpha.size, None))
     )
-    plain_alpha, _, _, plain_error = _plain(model)(jnp.linspace(-6.0, 5.0, 160))
-    machine, _, order = prepare(model)
-
-    def error(q):
-        return unspecialized_potential(machine, q, jnp.stack([jnp.ones_like(q), 1 - q]), order)
-
-    overlaps = jnp.asarray(linear_overlap(np.asarray(together)))
-    linear = np.asarray(jax.jit(jax.vmap(error))(overlaps).potential.squared_error)
+    linear = calibrated(linear_overlap(np.asarray(together)))
     at_measured["linear"] = linear[alpha.size :]
-    rising = np.flatnonzero(np.diff(plain_alpha) <= 0)
-    end = rising[0] + 1 if rising.size else plain_alpha.size
     return {
         "alpha": alpha,
         "q_d": se["q_d"],
         "q_a": se["q_a"],
         "error": se["generalization_error"],
-        "plain": np.interp(alpha, plain_alpha[:end], plain_error[:end]),
+        "plain": np.interp(alpha, plain["alpha"], plain["error"]),
         "linear": linear[: alpha.size],
         "measured": at_measured,
     }
 
 
 def _inputs(context: Context) -> int:
-    return 200 if context.quick else 4000
+    # Of fewer than some 800 a part of the instances does not specialise, however many iterations.
+    return 800 if context.quick else 4000
 
 
-def _instances(model, alphas, context: Context) -> dict[str, np.ndarray]:
+def _instances(model, alphas, calibrated, context: Context) -> dict[str, np.ndarray]:
     """AMP and ridge regression on the same instances: arrays `(repeats, alphas)`."""
     from sklearn.linear_model import Ridge
 
@@ -154,9 +172,11 @@ def _instances(model, alphas, context: Context) -> dict[str, np.ndarray]:
 
     def run(key, samples):
         instance, start = jax.random.split(key)
-        data = committee.sample_instance(model, inputs=inputs, samples=samples, key=instance)
+        data = committee.sample_instance(
+            model, inputs=inputs, samples=samples, key=instance, dtype=jnp.float32
+        )
         found = committee.amp(
-            model, data.X, data.y, key=start, max_steps=80 if context.quick else 200,
+            model, data.X, data.y, key=start, max_steps=60 if context.quick else 200,
             damping=damping, teacher=data.weights, throw=False,
         )  # fmt: skip
         assert found.overlap_trajectory is not None
@@ -166,14 +186,8 @@ def _instances(model, alphas, context: Context) -> dict[str, np.ndarray]:
     keys = jax.random.split(jax.random.key(context.seed), (len(alphas), repeats))
     names = ("q_d", "q_a", "error", "ridge_overlap", "ridge_error")
     values = {name: np.zeros((repeats, len(alphas))) for name in names}
-    machine, _, order = prepare(model)
-    calibrated = jax.jit(
-        lambda q: (
-            unspecialized_potential(
-                machine, q, jnp.stack([jnp.ones_like(q), 1 - q]), order
-            ).potential.squared_error
-        )
-    )
+    machine = prepare(model)[0]
+    fresh = 5_000 if context.quick else 20_000
     for column in context.progress(range(len(alphas)), "AMP and ridge regression on instances"):
         for row in range(repeats):
             q, found, data = run(keys[column, row], round(alphas[column] * inputs))
@@ -181,27 +195,27 @@ def _instances(model, alphas, context: Context) -> dict[str, np.ndarray]:
             values["q_d"][row, column] = float(jnp.trace(q)) / 2 - off
             values["q_a"][row, column] = 2 * off
             values["error"][row, column] = _new_outputs(
-                machine, found.mean, found.covariance, data.weights, keys[column, row]
+                machine, found.mean, found.covariance, data.weights, keys[column, row], fresh
             )
             fit = Ridge(alpha=_NOISE, fit_intercept=False)
             w = fit.fit(np.asarray(data.X), np.asarray(data.y) * np.sqrt(np.pi)).coef_
             total = np.asarray(data.weights).sum(axis=1)
             squared = (w @ total) ** 2 / (w @ w * (total @ total))
             values["ridge_overlap"][row, column] = squared
-            values["ridge_error"][row, column] = float(calibrated(jnp.asarray(squared)))
+            values["ridge_error"][row, column] = calibrated(squared)
     return values
 
 
-@jax.jit
-def _new_outputs(model, estimate, covariance, teacher, key):
+@partial(jax.jit, static_argnums=5)
+def _new_outputs(model, estimate, covariance, teacher, key, size: int):
     """Squared error of the predicted mean label on new inputs, by sampling their 2 + 2 fields."""
-    size = 20_000
-    weights = jnp.concatenate([teacher, estimate], axis=1)
+    # In double precision: at perfect recovery their covariance is singular.
+    weights = jnp.concatenate([teacher, estimate], axis=1).astype(float)
     joint = weights.T @ weights / teacher.shape[0]
     root = jnp.linalg.cholesky(joint + 1e-6 * jnp.eye(4))
     fields = jax.random.normal(key, (size, 4)) @ root.T
     labels = model.output.labels(2).astype(fields.dtype)
-    V = covariance + 1e-6 * jnp.eye(2)
+    V = covariance.astype(float) + 1e-6 * jnp.eye(2)
 
     def predicted(omega):
         return jnp.sum(jnp.exp(model.output.log_partitions(omega, V)) * labels)
@@ -258,39 +272,37 @@ def _mark(ax: Axes, name: str, found) -> None:
     _draw.threshold(ax, float(found.specialization), "specialisation", _draw.PURPLE)
 
 
-def _threshold_rows(name: str, model, found) -> list[Row]:
+def _threshold_rows(name: str, model, found, plain) -> list[Row]:
     alpha = float(found.specialization)
     rows = [
         Row(f"{NAME}/{name}: gain of a small difference of the units at the specialisation threshold",
-            _full_gain(model, alpha), 1e-6, 1.0, 0.0, "one, in the full K x K state evolution"),
+            _full_gain(model, alpha, plain), 1e-6, 1.0, 0.0, "one, in the full K x K state evolution"),
     ]  # fmt: skip
     if name == "Gaussian":
         rows.append(Row(f"{NAME}/{name}: specialisation, literature", alpha, 1e-8, 2.04, 0.02,
                         "arXiv 1806.05451, read off a figure"))  # fmt: skip
         return rows
-    plain_alpha, _, potential, _ = _plain(model)(jnp.linspace(-12.0, 3.0, 600))
-    first, transition = float(plain_alpha[0]), float(found.information_theoretic)
-    integral = CubicSpline(plain_alpha, potential).integrate(first, transition)
+    first, transition = float(plain["alpha"][0]), float(found.information_theoretic)
+    integral = CubicSpline(plain["alpha"], plain["potential"]).integrate(first, transition)
     rows.append(Row(f"{NAME}/{name}: integral of the potential up to the transition",
-                    float(integral + first * potential[0]), 1e-7, -2 * float(np.log(2)), 0.0,
+                    float(integral + first * plain["potential"][0]), 1e-7, -2 * float(np.log(2)), 0.0,
                     "minus the entropy of two binary weights"))  # fmt: skip
     rows.append(Row(f"{NAME}/{name}: algorithmic threshold, literature", float(found.algorithmic), 1e-8,
                     2.0, 0.05, "arXiv 1806.05451, read off a figure"))  # fmt: skip
     return rows
 
 
-def _full_gain(model, alpha: float) -> float:
+def _full_gain(model, alpha: float, plain) -> float:
     """The factor on a small difference of the units, extrapolated to none."""
-    plain_alpha, _, _, _ = _plain(model)(xs := jnp.linspace(-6.0, 4.0, 400))
-    x = float(CubicSpline(plain_alpha, xs)(alpha))
+    x = float(CubicSpline(plain["alpha"], plain["x"])(alpha))
     machine, _, _ = prepare(model)
     state, _ = unspecialized_state(machine, jnp.exp(jnp.asarray(x)), 14)
-    plain = symmetric(state.weights.overlap, 2)
+    start = symmetric(state.weights.overlap, 2)
     difference = jnp.asarray([[1.0, -1.0], [-1.0, 1.0]])
 
     @jax.jit
     def gain(nudge):
-        q = plain + nudge * difference
+        q = start + nudge * difference
         r = alpha * full_potential(machine, q, machine.second_moment() - q, 14).information
         return jnp.sum(full_weights(machine, r, 14).overlap * difference) / (4 * nudge)
 
