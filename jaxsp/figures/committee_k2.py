@@ -133,6 +133,8 @@ def _curves(model, found, name: str, measured_at, plain, calibrated, context: Co
     alpha = np.unique(
         np.concatenate([np.linspace(0.02, onset * (1 - 1e-6), count // 2), inner[1:]])
     )
+    # Six digits are enough for a quick picture.
+    model = committee.CommitteeMachine(2, model.prior, order=8 if context.quick else None)
     # Compiled once for the curve and for the instances' alphas.
     together = jnp.asarray(np.concatenate([alpha, measured_at]))
     found = jax.vmap(lambda a: committee.state_evolution(model, a, "broken", throw=False))(together)
@@ -165,7 +167,7 @@ def _instances(model, alphas, calibrated, context: Context) -> dict[str, np.ndar
     """AMP and ridge regression on the same instances: arrays `(repeats, alphas)`."""
     from sklearn.linear_model import Ridge
 
-    inputs, repeats = _inputs(context), 5
+    inputs, repeats = _inputs(context), 4 if context.quick else 5
 
     # Without noise AMP overshoots on finite instances once few weights are wrong.
     damping = 0.0 if model.prior.dimension() else 0.2
@@ -176,7 +178,7 @@ def _instances(model, alphas, calibrated, context: Context) -> dict[str, np.ndar
             model, inputs=inputs, samples=samples, key=instance, dtype=jnp.float32
         )
         found = committee.amp(
-            model, data.X, data.y, key=start, max_steps=60 if context.quick else 200,
+            model, data.X, data.y, key=start, max_steps=80 if context.quick else 200,
             damping=damping, teacher=data.weights, throw=False,
         )  # fmt: skip
         assert found.overlap_trajectory is not None
