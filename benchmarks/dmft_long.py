@@ -1,10 +1,11 @@
 """The long-time solver: cost against time and against tolerance, for the pure 3-spin at T = 0.
 
-Each run is a process of its own, compilation included in its first wall time, and its largest memory is
-the process's. From t = 1e3 on the energy's distance to its threshold is fitted over the last two decades.
+Each run is a process of its own, compilation included in its first wall time (beyond t = 1e3 in all its
+times), and its largest memory is the process's. From t = 1e3 on the energy's distance to its threshold is
+fitted over the last two decades.
 
     python benchmarks/dmft_long.py            # the table and its picture, about a quarter of an hour
-    python benchmarks/dmft_long.py draw       # the picture of what was recorded
+    python benchmarks/dmft_long.py draw       # dmft_long.png, of what was recorded
     python benchmarks/dmft_long.py 1e8 1e-5 run.npz 12   # one row: t_max, tolerance, checkpoint, nodes
 
 Rows are recorded as they come, each in the place of an older one. The fourth is longer than the table's;
@@ -77,15 +78,16 @@ def draw(rows: list[dict]) -> None:
     by_time = sorted((row for row in rows if row["tolerance"] == 1e-6), key=lambda r: r["t_max"])
     by_tolerance = sorted((r for r in rows if r["t_max"] == 1e3), key=lambda r: r["tolerance"])
     t = [row["t_max"] for row in by_time]
-    left.plot(t, [row["seconds"] for row in by_time], "o-", label="seconds")
+    work = "processor seconds"
+    left.plot(t, [row[work] for row in by_time], "o-", label=work)
     left.plot(t, [row["steps"] for row in by_time], "s--", label="steps")
     left.plot(t, [row["nodes"] for row in by_time], "^:", label="nodes of a row")
     left.set(xscale="log", yscale="log", xlabel="last time", title="tolerance 1e-6")
     asked = [row["tolerance"] for row in by_tolerance]
     best = by_tolerance[0]["energy"]
     errors = [abs(row["energy"] - best) for row in by_tolerance[1:]]
-    right.plot(asked, [row["seconds"] for row in by_tolerance], "o-", color="C0")
-    right.set(xscale="log", xlabel="tolerance", ylabel="seconds", ylim=(0, None))
+    right.plot(asked, [row[work] for row in by_tolerance], "o-", color="C0")
+    right.set(xscale="log", xlabel="tolerance", ylabel=work, ylim=(0, None))
     other = right.twinx()
     other.plot(asked, [row["error estimate"] for row in by_tolerance], "s--", color="C1",
                label="error estimate (of the coarser solution)")  # fmt: skip
@@ -96,7 +98,7 @@ def draw(rows: list[dict]) -> None:
     left.legend(frameon=False)
     other.legend(frameon=False, fontsize=8)
     picture.suptitle("RatioGrid on the spherical 3-spin glass, T = 0")
-    picture.savefig(_measure.RESULTS / "dmft_long.png", dpi=110)
+    picture.savefig(_measure.RESULTS.parent / "dmft_long.png", dpi=110)
 
 
 def recorded() -> list[dict]:

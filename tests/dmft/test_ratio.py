@@ -31,7 +31,6 @@ def annealed(t):
     [
         (0.0, None, ALONE),
         (1.0, None, ALONE),
-        pytest.param(0.0, None, SMALL, marks=pytest.mark.slow),
         pytest.param(cooled, None, SMALL, marks=pytest.mark.slow),
         pytest.param(0.5, annealed, SMALL, marks=pytest.mark.slow),
     ],
@@ -54,6 +53,26 @@ def test_agrees_with_the_uniform_grid(temperature, strengths, solver):
     np.testing.assert_allclose(found.correlation(2.0, 3.0), found.correlation(3.0, 2.0), rtol=1e-14)
     assert float(found.response(2.0, 3.0)) == 0.0
     assert float(found.stats["sphere_defect"]) < 1e-7
+
+
+@pytest.mark.slow
+def test_agrees_with_the_uniform_grid_up_to_t_50():
+    """The aging glass, everything by default: at points of the other grid, nothing in between."""
+    found = dmft.solve(PURE, 50.0, solver=dmft.RatioGrid(estimate_error=False))
+    steps = 125
+    expected = dmft.solve(PURE, 50.0, solver=dmft.UniformGrid(steps=steps, levels=5))
+    # Of one grid less: that of all five is far smaller.
+    assert float(expected.error_estimate) < 5e-7
+    step = 50.0 / steps
+    t = step * np.array([1, 3, 8, 18, 30, 50, 88, 125])
+    for name in ("overlap", "energy", "multiplier"):
+        gap = np.abs(getattr(found, name)(t) - getattr(expected, name)(t))
+        assert np.max(gap) < 1e-6, name
+    for ratio in (0.0, 0.02, 0.2, 0.5, 0.8, 0.98, 1.0):
+        s = step * np.round(ratio * t / step)
+        for name in ("correlation", "response", "integrated_response"):
+            gap = np.abs(getattr(found, name)(t, s) - getattr(expected, name)(t, s))
+            assert np.max(gap) < 1e-6, (name, ratio)
 
 
 class Interrupted(Exception):
