@@ -86,17 +86,18 @@ def draw(rows: list[dict]) -> None:
     asked = [row["tolerance"] for row in by_tolerance]
     best = by_tolerance[0]["energy"]
     errors = [abs(row["energy"] - best) for row in by_tolerance[1:]]
-    right.plot(asked, [row[work] for row in by_tolerance], "o-", color="C0")
+    (cost,) = right.plot(asked, [row[work] for row in by_tolerance], "o-", color="C0", label=work)
     right.set(xscale="log", xlabel="tolerance", ylabel=work, ylim=(0, None))
     other = right.twinx()
     other.plot(asked, [row["error estimate"] for row in by_tolerance], "s--", color="C1",
-               label="error estimate (of the coarser solution)")  # fmt: skip
-    other.plot(asked[1:], errors, "^:", color="C2", label="error of the energy at the end")
-    other.plot(asked, asked, color="0.7", linewidth=0.8)
+               label="error estimate (coarser solution)")  # fmt: skip
+    other.plot(asked[1:], errors, "^:", color="C2", label="error of the last energy")
+    other.plot(asked, asked, color="0.7", linewidth=0.8, label="tolerance")
     other.set(yscale="log", ylabel="errors")
     right.set_title("to t = 1000")
     left.legend(frameon=False)
-    other.legend(frameon=False, fontsize=8)
+    handles = [cost, *other.get_legend_handles_labels()[0]]
+    other.legend(handles=handles, frameon=False, fontsize=8, loc="upper center")
     picture.suptitle("RatioGrid on the spherical 3-spin glass, T = 0")
     picture.savefig(_measure.RESULTS.parent / "dmft_long.png", dpi=110)
 
