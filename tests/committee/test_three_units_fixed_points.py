@@ -78,3 +78,40 @@ def test_refuses_more_components_than_can_be_summed():
         committee.amp(model, jnp.ones((3, 2)), jnp.ones(3))
     with pytest.raises(ValueError, match="`monte_carlo_tolerance` must be greater than 0"):
         committee.CommitteeMachine(4, priors.Gaussian(), monte_carlo_tolerance=0.0)
+
+
+@pytest.mark.slow
+def test_full_matrix_of_three_units_is_covariant_under_permutations():
+    # Nothing makes it so: a Cholesky factor of the observations and an orthant's integral single units out,
+    # and the second model has other points, so that those of permuted units are not the same ones.
+    q = jnp.asarray([[0.6, 0.1, 0.05], [0.1, 0.3, -0.1], [0.05, -0.1, 0.45]])
+    r = jnp.asarray([[1.5, 0.2, 0.1], [0.2, 0.7, 0.3], [0.1, 0.3, 1.1]])
+    places = jnp.asarray([2, 0, 1])
+    models = [committee.CommitteeMachine(3, priors.Rademacher(), order=n) for n in (10, 12)]
+    matrices = (q, r), (q[places][:, places], r[places][:, places])
+
+    def numbers(model, q, r):
+        step = committee.state_evolution(model, 2.0, q, steps=1, max_steps=1, throw=False)
+        return committee.free_entropy(model, 2.0, q, r), step.trajectory[1]
+
+    # Compiled: of the state evolution no more than the step is then computed.
+    (plain, one), (moved, other) = (
+        jax.jit(numbers)(model, *pair) for model, pair in zip(models, matrices, strict=True)
+    )
+    np.testing.assert_allclose(moved, plain, rtol=1e-5)
+    np.testing.assert_allclose(other, one[places][:, places], atol=1e-5)
+    assert jnp.max(jnp.abs(one - one[places][:, places])) > 0.01
+
+
+@pytest.mark.slow
+def test_branches_of_three_units_are_what_both_starts_reach():
+    # Below the threshold of the instability, 19.23, perfect recovery of binary weights is there already.
+    found = committee.branches(BINARY, 8.0)
+    assert found.exists.tolist() == [True, True]
+    assert found.stable.tolist() == [True, True]
+    assert (found.solution.result == RESULTS.successful).all()
+    plain = committee.state_evolution(BINARY, 8.0, "uninformed")
+    np.testing.assert_allclose(found.solution.overlap[0], plain.overlap, rtol=1e-9)
+    np.testing.assert_allclose(found.solution.overlap[1], np.eye(3), atol=1e-12)
+    # df / dalpha of the former is the potential of an output; that of the latter vanishes.
+    np.testing.assert_allclose(found.optimal.free_entropy, -3 * np.log(2), rtol=1e-12)
