@@ -11,8 +11,6 @@ def main() -> None:
     """Run the command line; say which extra to install if a library is missing."""
     if "sweep" in sys.argv[1:2]:
         _compute_fast()
-    elif "--quick" in sys.argv[1:]:
-        _compile_fast()
     _keep_compiled()
     try:
         from ._cli import app
@@ -20,14 +18,6 @@ def main() -> None:
         print(_EXTRA.format(error.name), file=sys.stderr)
         sys.exit(2)
     app()
-
-
-def _compile_fast() -> None:
-    """For a program that compiles much and runs each piece briefly: code made in half the time."""
-    level = "--xla_backend_optimization_level"
-    flags = os.environ.get("XLA_FLAGS", "")
-    if level not in flags:
-        os.environ["XLA_FLAGS"] = f"{flags} {level}=0"
 
 
 def _compute_fast() -> None:
@@ -46,6 +36,9 @@ def _keep_compiled() -> None:
     if jax.config.jax_compilation_cache_dir is None:
         jax.config.update("jax_compilation_cache_dir", str(caches / "jaxsp"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    # For the processes that make figures: diffrax checks saved times by a host callback, and a program
+    # with one cannot be kept. A failed check is then a NaN in the figure's numbers.
+    os.environ.setdefault("EQX_ON_ERROR", "nan")
 
 
 if __name__ == "__main__":

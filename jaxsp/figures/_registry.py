@@ -53,10 +53,18 @@ class Figure:
 
 @dataclass(frozen=True)
 class Entry:
-    """A line of the table: what the figure shows, and the module whose `make` draws it."""
+    """A line of the table: what the figure shows, and the module whose `make` draws it.
+
+    Attributes:
+        title: what it shows.
+        module: whose `make` draws it.
+        simulates: whether most of its time goes into running compiled loops even in quick mode, and
+            not into compiling them.
+    """
 
     title: str
     module: str
+    simulates: bool = False
 
     def make(self, context: Context) -> Figure:
         """Import the module and draw."""
@@ -67,6 +75,7 @@ FIGURES: dict[str, Entry] = {
     "ising-2d": Entry(
         "Two-dimensional Ising model: exact, on finite tori, and by Monte Carlo",
         "jaxsp.figures.ising_2d",
+        simulates=True,
     ),
     "spherical-perceptron": Entry(
         "Spherical perceptron: optimal generalisation error, AMP, logistic regression",
@@ -103,6 +112,7 @@ FIGURES: dict[str, Entry] = {
     "committee-large-k": Entry(
         "Committee machine of many units: information-theoretic, and AMP's n of order K^2 p",
         "jaxsp.figures.committee_large_k",
+        simulates=True,
     ),
     "phase-diagram-p3": Entry(
         "Spiked matrix-tensor model: the lines of all algorithms, flow among spurious minima",
@@ -115,14 +125,17 @@ FIGURES: dict[str, Entry] = {
     "langevin-state-evolution": Entry(
         "Spiked matrix-tensor model: Langevin dynamics at T = 1, its plateau, instances",
         "jaxsp.figures.langevin_state_evolution",
+        simulates=True,
     ),
     "gradient-flow": Entry(
         "Spiked matrix-tensor model: gradient flow, and its transition from rates of escape",
         "jaxsp.figures.gradient_flow",
+        simulates=True,
     ),
     "pspin-aging": Entry(
         "Spherical p-spin glass: aging, the energy's power law, violation of the FDT",
         "jaxsp.figures.pspin_aging",
+        simulates=True,
     ),
     "teacher-student-plateau": Entry(
         "Two-layer networks on iid inputs: plateau, escape, and the error of noisy labels",
@@ -135,6 +148,7 @@ FIGURES: dict[str, Entry] = {
     "two-students": Entry(
         "Two students of one task: the same function or not, for inputs with and without structure",
         "jaxsp.figures.two_students",
+        simulates=True,
     ),
     "learning-curves-real-data": Entry(
         "Real images: ridge regression from their covariances, logistic regression, online learning",

@@ -101,8 +101,21 @@ def _made(
 
 def _make(name: str, entry: Entry, out: Path, context: Context) -> Sequence[Row]:
     """Make a figure and write it, but for its rows: the report is one file for all."""
-    figure = entry.make(context)
+    with _compiling(fast=context.quick and not entry.simulates):
+        figure = entry.make(context)
     figure.picture.savefig(out / f"{name}.png", dpi=150, bbox_inches="tight")
     data = figure.data.assign_attrs(provenance())
     data.to_netcdf(out / f"{name}.nc", engine="h5netcdf")
     return figure.rows
+
+
+@contextmanager
+def _compiling(*, fast: bool) -> Generator[None]:
+    """Compile twice as fast to slower code, or as the user's settings say."""
+    name = "jax_disable_most_optimizations"
+    before = jax.config.read(name)
+    jax.config.update(name, fast or before)
+    try:
+        yield
+    finally:
+        jax.config.update(name, before)

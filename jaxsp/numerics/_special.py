@@ -3,10 +3,14 @@
 JAX's own `log_ndtr`, `softmax` and `sigmoid` have accurate values, but their automatic derivatives
 subtract nearly equal numbers in the tails (`1 - tanh(x)**2`, `-r (x + r)`), and the tails are where
 error variances close to zero come from.
+
+They are leaves of every theory, met dozens of times in each: as compiled functions they are traced,
+batched and differentiated once.
 """
 
 import functools
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -17,11 +21,23 @@ from jaxtyping import Array, Float
 _LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
 
 
+def _with_tangent(rule: Callable) -> Callable[[Callable], Callable]:
+    """A decorator: a compiled function whose derivative is what `rule(primals, tangents)` says."""
+
+    def decorate(f: Callable) -> Callable:
+        f = jax.custom_jvp(f)
+        f.defjvp(rule)
+        return jax.jit(f)
+
+    return decorate
+
+
 def log_normal_density(x: Float[Array, "*s"], variance: Float[Array, "*s"]) -> Float[Array, "*s"]:
     r"""Logarithm of the centred Gaussian density $\mathcal N(x; 0, \text{variance})$."""
     return -0.5 * x * x / variance - 0.5 * jnp.log(variance) - _LOG_SQRT_2PI
 
 
+@jax.jit
 def tail_ratio(x):
     """erfc(|x| / sqrt 2) / 2 with its Gaussian factor split off: Phi(-|x|) = ratio * exp(-x^2/2)."""
     size = jnp.abs(x) / math.sqrt(2)
@@ -35,7 +51,12 @@ def tail_ratio(x):
     return 0.5 * jnp.where(size < cut, near, series / (math.sqrt(math.pi) * far))
 
 
-@jax.custom_jvp
+def _log_ndtr_tangent(primals, tangents):
+    (x,), (dx,) = primals, tangents
+    return log_ndtr(x), inverse_mills(x) * dx
+
+
+@_with_tangent(_log_ndtr_tangent)
 def log_ndtr(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
     r"""$\log \Phi(x)$ for the standard normal distribution function, with stable derivatives.
 
@@ -48,21 +69,7 @@ def log_ndtr(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
     return jnp.where(x < 0, jnp.log(ratio) - square, jnp.log1p(-ratio * jnp.exp(-square)))
 
 
-@log_ndtr.defjvp
-def _(primals, tangents):
-    (x,), (dx,) = primals, tangents
-    return log_ndtr(x), inverse_mills(x) * dx
-
-
-@jax.custom_jvp
-def inverse_mills(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
-    r"""$r(x) = \phi(x) / \Phi(x)$, the derivative of $\log \Phi$."""
-    ratio, density = tail_ratio(x), jnp.exp(-0.5 * x * x)
-    return jnp.where(x < 0, 1 / ratio, density / (1 - ratio * density)) / math.sqrt(2 * math.pi)
-
-
-@inverse_mills.defjvp
-def _(primals, tangents):
+def _inverse_mills_tangent(primals, tangents):
     (x,), (dx,) = primals, tangents
     r = inverse_mills(x)
     # The derivative -r h of r is w - 1: its own is that of w where the product would cancel. Away
@@ -71,10 +78,18 @@ def _(primals, tangents):
     return r, slope * dx
 
 
+@_with_tangent(_inverse_mills_tangent)
+def inverse_mills(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
+    r"""$r(x) = \phi(x) / \Phi(x)$, the derivative of $\log \Phi$."""
+    ratio, density = tail_ratio(x), jnp.exp(-0.5 * x * x)
+    return jnp.where(x < 0, 1 / ratio, density / (1 - ratio * density)) / math.sqrt(2 * math.pi)
+
+
 # Below this the direct forms of `mean_excess` and its derivatives would cancel.
 _TAIL = -5.0
 
 
+@jax.jit
 def _tail_mean_excess(x):
     """`mean_excess` for t = -x > 5: 1/(t + g) with g = 2/(t + 3/(t + 4/(t + ...))), positive sums.
 
@@ -89,16 +104,19 @@ def _tail_mean_excess(x):
     return 1 / (t + g)
 
 
+@jax.jit
 def _tail_variance(x):
     """`truncated_variance` in the tail: the derivative of the fraction."""
     return jax.jvp(_tail_mean_excess, (x,), (jnp.ones_like(x),))[1]
 
 
+@jax.jit
 def mean_excess(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
     r"""$h(x) = x + \phi(x)/\Phi(x)$: the mean of $\mathcal N(x, 1)$ restricted to the positive axis."""
     return jnp.where(x < _TAIL, _tail_mean_excess(x), x + inverse_mills(x))
 
 
+@jax.jit
 def truncated_variance(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
     r"""$w(x) = 1 - r(x) h(x)$: the variance of $\mathcal N(x, 1)$ restricted to the positive axis."""
     r = inverse_mills(x)
@@ -136,20 +154,20 @@ def log_short_interval(mid, width):
     return jnp.log(width) - 0.5 * mid * mid - _LOG_SQRT_2PI + jnp.log(average)
 
 
-@jax.custom_jvp
+def _log_ndtr_ratio_tangent(primals, tangents):
+    (low, high), (dlow, dhigh) = primals, tangents
+    slope = inverse_mills(low) * dlow - inverse_mills(high) * dhigh
+    return _log_ndtr_ratio(low, high), slope
+
+
+@_with_tangent(_log_ndtr_ratio_tangent)
 def _log_ndtr_ratio(low, high):
     """Difference log Phi(low) - log Phi(high), low <= -|high|: in the tail without its large parts."""
     tails = jnp.log(tail_ratio(low) / tail_ratio(high)) - 0.5 * (high - low) * -(high + low)
     return jnp.where(high < 0, tails, log_ndtr(low) - log_ndtr(high))
 
 
-@_log_ndtr_ratio.defjvp
-def _(primals, tangents):
-    (low, high), (dlow, dhigh) = primals, tangents
-    slope = inverse_mills(low) * dlow - inverse_mills(high) * dhigh
-    return _log_ndtr_ratio(low, high), slope
-
-
+@jax.jit
 def _log_complement(x):
     """log(1 - e^x) for x < 0."""
     large = x > -math.log(2)
@@ -159,14 +177,7 @@ def _log_complement(x):
 _Terms = tuple[Float[Array, "*s"], ...]
 
 
-@jax.custom_jvp
-def _softmax(terms: _Terms) -> _Terms:
-    total = log_sum_exp(terms)
-    return tuple(jnp.exp(x - total) for x in terms)
-
-
-@_softmax.defjvp
-def _(primals, tangents):
+def _softmax_tangent(primals, tangents):
     (terms,), (dx,) = primals, tangents
     p = _softmax(terms)
     # p_i sum_j p_j (dx_i - dx_j): when one state dominates, each term is still exact.
@@ -180,7 +191,20 @@ def _(primals, tangents):
     return p, moved
 
 
-@jax.custom_jvp
+@_with_tangent(_softmax_tangent)
+def _softmax(terms: _Terms) -> _Terms:
+    total = log_sum_exp(terms)
+    return tuple(jnp.exp(x - total) for x in terms)
+
+
+def _log_sum_exp_tangent(primals, tangents):
+    (terms,), (dx,) = primals, tangents
+    p = _softmax(terms)
+    moved = functools.reduce(jnp.add, (a * b for a, b in zip(p, dx, strict=True)))
+    return log_sum_exp(terms), moved
+
+
+@_with_tangent(_log_sum_exp_tangent)
 def log_sum_exp(terms: _Terms) -> Float[Array, "*s"]:
     r"""$\log \sum_i e^{x_i}$ of a few terms, elementwise.
 
@@ -199,14 +223,6 @@ def log_sum_exp(terms: _Terms) -> Float[Array, "*s"]:
     return largest + jnp.log(sum(jnp.exp(x - largest) for x in terms))
 
 
-@log_sum_exp.defjvp
-def _(primals, tangents):
-    (terms,), (dx,) = primals, tangents
-    p = _softmax(terms)
-    moved = functools.reduce(jnp.add, (a * b for a, b in zip(p, dx, strict=True)))
-    return log_sum_exp(terms), moved
-
-
 def _arcsin_series() -> np.ndarray:
     """Coefficients in z = x^2 < 1/4 of (arcsin(x) / x - 1) / z, of the polynomial of nearly least error."""
     k = np.arange(1, 40)
@@ -219,7 +235,12 @@ def _arcsin_series() -> np.ndarray:
 _ARCSIN = [float(c) for c in _arcsin_series()]
 
 
-@jax.custom_jvp
+def _arcsin_tangent(primals, tangents):
+    (x,), (dx,) = primals, tangents
+    return arcsin(x), dx / jnp.sqrt((1 - x) * (1 + x))
+
+
+@_with_tangent(_arcsin_tangent)
 def arcsin(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
     r"""$\arcsin x$ to rounding, several times faster over many numbers than `jax.numpy`'s.
 
@@ -239,9 +260,3 @@ def arcsin(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
     angle = y + y * z * series
     angle = jnp.where(large, 0.5 * math.pi - 2 * angle, angle)
     return jnp.where(x < 0, -angle, angle)
-
-
-@arcsin.defjvp
-def _(primals, tangents):
-    (x,), (dx,) = primals, tangents
-    return arcsin(x), dx / jnp.sqrt((1 - x) * (1 + x))
