@@ -108,6 +108,7 @@ FIGURES: dict[str, Entry] = {
     "committee-k2": Entry(
         "Committee machine of two units: specialisation, the hard phase, linear classifiers",
         "jaxsp.figures.committee_k2",
+        simulates=True,
     ),
     "committee-large-k": Entry(
         "Committee machine of many units: information-theoretic, and AMP's n of order K^2 p",
