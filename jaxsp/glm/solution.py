@@ -104,8 +104,9 @@ def solution_at(
 ) -> Solution:
     """Everything at one fixed point; NaN where it does not exist."""
     # With half as many points again as the fixed point was found with: what it then lacks of one is
-    # the error of the root and of the quadrature.
-    finer = order + order // 2
+    # the error of the root and of the quadrature. Rules of a few points have a least number of them: at
+    # the lowest orders it takes more to differ.
+    finer = order + max(order // 2, 6)
     state = state_at(model, alpha, curve, kind, x, finer)
     m, V = state.weight.overlap, state.weight.error_variance
     saturated, regular = kind == SATURATED, (kind == REGULAR) & exists
