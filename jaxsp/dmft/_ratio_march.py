@@ -265,11 +265,11 @@ def advance(
     softness of 1e-3 they do not grow; at 8e-3 they do, and shift the clock, $C(t,t')$ then being that of
     $h(t), h(t')$ with $\delta \log h = 4 \cdot 10^{-4}$, while energies agree to 5e-7.)
 
-    From $t = 10^6$ on that is not enough: at 2.5e-4 oscillations with a period of ten rows grow by 4 to 7 %
-    a row (1e-7 at $4 \cdot 10^6$), with orders 3 to 5, five or six rows read, 16 and 20 nodes, and Newton's
-    method carried to rounding; at 3e-5, with steps a third shorter, as fast in time. With seven and eight
-    rows read they grow eight- and thirty-fold in eight. The derivative by the current row alone has no
-    eigenvalue above zero there: it is the memory of rows that lets them grow.
+    From $t = 10^6$ on that is not enough: at 2.5e-4 oscillations with a period of ten to twenty rows
+    grow by 4 to 8 % a row (1e-7 at $4 \cdot 10^6$), with orders 3 to 5, five or six rows read, 16 and 20
+    nodes, and Newton's method carried to rounding; at 3e-5, with steps a third shorter, as fast in time.
+    With seven and eight rows read they grow eight- and thirty-fold in eight. The derivative by the current
+    row alone has no eigenvalue above zero there: it is the memory of rows that lets them grow.
     """
     last_clock = jax.lax.stop_gradient(jnp.log1p(t_max))
     stop = state.attempts + attempts

@@ -55,8 +55,8 @@ class RatioGrid(eqx.Module):
     What an old glass is least sure of is its clock: the equations nearly allow any $t \to h(t)$, and energies
     hardly see it, but correlations do. For the pure 3-spin at zero temperature up to $t = 10^6$, with the
     default tolerance, the second solution, of longer steps, has $C(t, \theta t)$ off by
-    $8 \cdot 10^{-5}$, where $10^{-4}$ still counts as successful. Beyond, oscillations with a period of
-    about ten rows grow by 5 % a row (seen with 12, 16 and 20 nodes), until steps shrink (with 12 from
+    $8 \cdot 10^{-5}$, where $10^{-4}$ still counts as successful. Beyond, oscillations with a period of ten
+    to twenty rows grow by 5 % a row (seen with 12, 16 and 20 nodes), until steps shrink (with 12 from
     $6 \cdot 10^6$ on) and the status says that it failed.
 
     Protocols of temperature and strengths are read at all times of the integrals. They have to be smooth:
