@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 from .._types import Scalar
 from ..numerics import Rule, frozen
 from ._field_rules import full_rule, in_order, line_rule, symmetric_rule
-from ._points import relative_spread, replicated
+from ._points import relative_spread, replicated, triangle
 from .model import CommitteeMachine
 from .outputs import LabelOfSigns, symmetric
 
@@ -73,7 +73,7 @@ def symmetric_potential(
                 q.dtype
             )
         else:
-            omega = (point * jnp.stack([root[1], root[0], root[0]])) @ _triangle(q.dtype)
+            omega = (point * jnp.stack([root[1], root[0], root[0]])) @ triangle(q.dtype)
         here = _at_fields(model, omega, covariance, order, noise)
         if folded:
             here = jax.tree.map(
@@ -267,9 +267,3 @@ def _square_root(q: Float[Array, "*s"]) -> Float[Array, "*s"]:
     """The square root, with derivative zero where the overlap vanishes."""
     positive = q > 0
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, q, 1.0)), 0.0)
-
-
-def _triangle(dtype) -> Float[Array, "3 3"]:
-    """An orthonormal basis (rows) of three units: the sum, and two of the plane of differences."""
-    rows = [[2**0.5, 2**0.5, 2**0.5], [3**0.5, -(3**0.5), 0.0], [1.0, 1.0, -2.0]]
-    return jnp.asarray(rows, dtype) / 6**0.5

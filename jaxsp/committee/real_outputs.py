@@ -99,12 +99,16 @@ class NoisyFunction(IntegratedOutput):
 
 
 class SoftCommittee(NoisyFunction):
-    r"""$y = v \sum_l \varphi(h_l) + \sqrt\Delta\, \xi$: the soft committee, with any activation.
+    r"""$y = v \sum_l \varphi(h_l) + \sqrt\Delta\, \xi$: the soft committee, with any smooth activation.
+
+    An activation that is linear on both sides of zero (ReLU, leaky ReLU, the absolute value) is
+    `ReLUCommittee`, in closed form up to three units. Here such a kink is integrated over: three units then
+    lack some per cent of the probability at low orders, as `quadrature_error` says.
 
     Attributes:
         function: the activation $\varphi$, of one field.
         noise_variance: $\Delta > 0$.
-        breakpoints: where $\varphi$ has kinks or steps, as ReLU at 0.
+        breakpoints: where $\varphi$ has kinks or steps.
         points: see `NoisyFunction`. The default is $40\, s$ with $s = |v \varphi'| / \sqrt\Delta$ and the
             largest slope between fields of -5 and 5, within 128 and 1024; 240 if they are traced.
         output_points: of the quadrature over the output: by default $32 + 5 s$.
@@ -114,10 +118,9 @@ class SoftCommittee(NoisyFunction):
     Example:
         >>> import jax, jax.numpy as jnp
         >>> from jaxsp import committee
-        >>> erf = committee.SoftCommittee(jax.scipy.special.erf, noise_variance=0.1)
-        >>> relu = committee.SoftCommittee(jax.nn.relu, noise_variance=0.1, breakpoints=(0.0,))
-        >>> float(relu.mean_output(jnp.array([2.0, -1.0])))
-        2.0
+        >>> softplus = committee.SoftCommittee(jax.nn.softplus, noise_variance=0.1)
+        >>> float(softplus.mean_output(jnp.array([2.0, -1.0])).round(4))
+        2.4402
     """
 
     readout: ScalarLike = 1.0

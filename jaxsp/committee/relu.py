@@ -1,4 +1,4 @@
-r"""The soft committee of rectified linear units, in closed form.
+r"""The soft committee of units that are linear on both sides of zero, in closed form.
 
 Given the signs of the fields the output is linear in them. So the partition function is a sum over the
 patterns of signs, of a Gaussian in y times the probability that fields which have seen y have these signs:
@@ -39,14 +39,17 @@ _BEYOND = 0.8
 class ReLUCommittee(Output):
     r"""$y = v \sum_l \varphi(h_l) + \sqrt\Delta\, \xi$ with $\varphi(h) = \max(h, 0) + a \min(h, 0)$.
 
-    In closed form up to three units; `SoftCommittee` averages over the fields of more.
+    Any activation that is linear on both sides of zero: ReLU, leaky ReLU (a > 0, as in
+    `channels.LeakyReLU`), the absolute value (a = -1). In closed form up to three units; `SoftCommittee`
+    averages over the fields of more.
 
     Attributes:
         noise_variance: $\Delta > 0$.
         slope: $a$, of the activation below zero: 0 for ReLU, -1 for the absolute value.
         readout: $v$, the weight of each unit in the second layer.
         output_points: of the quadrature over the output: by default $32 + 14 s$ with s the largest slope in
-            units of the noise, within 48 and 400; 100 if they are traced.
+            units of the noise, within 48 and 400; 100 if they are traced. Noise below about 1e-3 wants more
+            of them unless the fields are known well, as `quadrature_error` says.
 
     Example:
         >>> import jax.numpy as jnp

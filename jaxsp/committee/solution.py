@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from .._types import Scalar
-from ..numerics import RESULTS, frozen, varying_like, with_implicit_derivative
+from ..numerics import RESULTS, frozen, refined_order, varying_like, with_implicit_derivative
 from .curve import Curves, State, state_at, unspecialized_state
 from .model import CommitteeMachine, has_curves, tolerance
 from .outputs import symmetric
@@ -249,7 +249,7 @@ def solution_at(
     # Enough for the prior's entropy to be all that is left, and for the fields to be finite.
     r = jnp.where(saturated, 60.0, _snr(x, kind))
     r = jnp.where(saturated, r, r * alpha / _positive(alpha))
-    finer = order + order // 2
+    finer = refined_order(order)
     state = _state(model, r, kind, finer)
     solution = evaluate(model, alpha, state)
     perfect = jnp.where(saturated, 0.0, 1.0)

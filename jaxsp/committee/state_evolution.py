@@ -7,7 +7,7 @@ from jaxtyping import Array, ArrayLike, Float, Num
 
 from .._checks import check_choice, check_number
 from .._types import Count, Scalar, ScalarLike
-from ..numerics import RESULTS, fixed_point, raise_unless_successful
+from ..numerics import RESULTS, fixed_point, raise_unless_successful, refined_order
 from .curve import State, scan
 from .fields import full_potential, symmetric_potential
 from .iteration import limit_from, unspecialized_limit
@@ -164,7 +164,7 @@ def _from_matrix(
     limit = fixed_point(image, start, rtol=0.0, atol=step_size, max_steps=max_steps)
     q = limit.value
     r = alpha * full_potential(model, q, rho - q, order).information
-    finer = order + order // 2
+    finer = refined_order(order)
     weights = full_weights(model, r, finer)
     state = State(r, weights, full_potential(model, weights.overlap, weights.error, finer))
     solution = evaluate(model, alpha, state)

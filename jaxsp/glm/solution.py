@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._types import Scalar
-from ..numerics import RESULTS, with_implicit_derivative
+from ..numerics import RESULTS, refined_order, with_implicit_derivative
 from .curve import Curve, log_alpha
 from .errors import classification_error
 from .model import GLM
@@ -103,10 +103,9 @@ def solution_at(
     model: GLM, alpha: Scalar, curve: Curve, kind: Array, x: Scalar, exists: Array, order: int
 ) -> Solution:
     """Everything at one fixed point; NaN where it does not exist."""
-    # With half as many points again as the fixed point was found with: what it then lacks of one is
-    # the error of the root and of the quadrature. Rules of a few points have a least number of them: at
-    # the lowest orders it takes more to differ.
-    finer = order + max(order // 2, 6)
+    # With more points than the fixed point was found with: what it then lacks of one is the error of the
+    # root and of the quadrature.
+    finer = refined_order(order)
     state = state_at(model, alpha, curve, kind, x, finer)
     m, V = state.weight.overlap, state.weight.error_variance
     saturated, regular = kind == SATURATED, (kind == REGULAR) & exists

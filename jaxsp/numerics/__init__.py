@@ -38,6 +38,7 @@ from ._quadrature import (
     graded_panels as graded_panels,
     product as product,
     real_dtype as real_dtype,
+    refined_order as refined_order,
     tanh_sinh as tanh_sinh,
     trapezoid as trapezoid,
 )

@@ -47,6 +47,18 @@ class Rule(eqx.Module):
     coarse_weights: Float[Array, " n"]
 
 
+def refined_order(order: int) -> int:
+    """The order of half as many points again, with which the error of a quadrature is told.
+
+    Rules of a few points have a least number of them: at the lowest orders it takes more to differ.
+
+    Example:
+        >>> refined_order(16), refined_order(4)
+        (24, 10)
+    """
+    return order + max(order // 2, 6)
+
+
 @lru_cache(maxsize=64)
 def _legendre(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Gauss-Legendre on [-1, 1] with the weights of the interpolatory rule on every other node."""

@@ -82,6 +82,22 @@ def test_slopes_of_the_specialisation_threshold_match_finite_differences(units):
 
 
 @pytest.mark.slow
+def test_slopes_of_the_specialisation_threshold_in_the_noise_match_finite_differences():
+    # Three units. At order 4 the slope, with the points at rest, is off by 4 per cent.
+    def of(noise):
+        output = committee.ReLUCommittee(noise, output_points=48)
+        model = committee.CommitteeMachine(3, priors.Gaussian(), output, order=8)
+        return committee.specialization_threshold(model, throw=False)
+
+    noise, step = jnp.asarray(0.2), 1e-3
+    along = jax.jit(lambda x: jax.lax.map(lambda b: jax.jvp(of, (b,), (jnp.ones_like(b),)), x))
+    values, forward = along(noise + step * jnp.asarray([-1.0, 0.0, 1.0]))
+    central = (values[2] - values[0]) / (2 * step)
+    np.testing.assert_allclose(forward[1], central, rtol=1e-5)
+    np.testing.assert_allclose(jax.jit(jax.grad(of))(noise), central, rtol=1e-5)
+
+
+@pytest.mark.slow
 def test_single_precision_is_finite_and_close():
     single = committee.CommitteeMachine(2, priors.Gaussian(variance=jnp.float32(1.0)))
     found = committee.state_evolution(single, jnp.float32(3.0), "broken", throw=False)

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.special import wofz
 
 from jaxsp import channels, committee, priors
 from jaxsp.committee.fields import symmetric_potential
@@ -100,7 +101,11 @@ def test_units_of_slope_one_are_linear(units):
 
 @pytest.mark.parametrize(
     ("slope", "channel"),
-    [(0.0, channels.ReLU(noise_variance=0.2)), (-1.0, channels.AbsoluteValue(noise_variance=0.2))],
+    [
+        (0.0, channels.ReLU(noise_variance=0.2)),
+        (0.3, channels.LeakyReLU(slope=0.3, noise_variance=0.2)),
+        (-1.0, channels.AbsoluteValue(noise_variance=0.2)),
+    ],
 )
 def test_one_unit_is_the_channel(slope, channel):
     output = committee.ReLUCommittee(*map(jnp.asarray, (0.2, slope, 1.0)), POINTS)
@@ -110,13 +115,16 @@ def test_one_unit_is_the_channel(slope, channel):
     np.testing.assert_allclose(found, expected, rtol=1e-10)
 
 
-def arc_cosine_error(q):
+def arc_cosine_error(q, slope=0.0, noise=0.2):
     """E Var(y | omega) by the covariance of the outputs of two replicas (Cho and Saul, 2009)."""
 
     def kernel(c):
         return (np.sqrt(1 - c * c) + c * (np.pi / 2 + np.arcsin(c))) / (2 * np.pi)
 
-    return 0.2 + np.sum(kernel(np.eye(len(q))) - kernel(np.asarray(q)))
+    def covariance(c):
+        return (1 + slope**2) * kernel(c) - 2 * slope * kernel(-c)
+
+    return noise + np.sum(covariance(np.eye(len(q))) - covariance(np.asarray(q)))
 
 
 @pytest.mark.slow
@@ -128,6 +136,50 @@ def test_error_matches_the_arc_cosine_kernel(units, order):
     expected = arc_cosine_error(symmetric(q, units))
     np.testing.assert_allclose(found.squared_error, expected, rtol=1e-8)
     assert found.missing_probability < 1e-10
+
+
+@pytest.mark.slow
+def test_error_of_nearly_known_fields_and_of_little_noise_matches_the_arc_cosine_kernel():
+    # Kinks are then narrow beside the law of the fields.
+    for q, slope, noise in (([0.97, 0.97], 0.0, 1e-3), ([0.95, 0.98], -1.0, 0.2)):
+        q = jnp.asarray(q)
+        output = committee.ReLUCommittee(*map(jnp.asarray, (noise, slope, 1.0)), 128)
+        model = prepare(committee.CommitteeMachine(3, priors.Gaussian(), output))[0]
+        found = symmetric_potential(model, q, 1 - q, 12)
+        expected = arc_cosine_error(symmetric(q, 3), slope, noise)
+        np.testing.assert_allclose(found.squared_error, expected, rtol=1e-6)
+        assert found.missing_probability < 1e-10
+
+
+def test_outputs_too_few_for_the_noise_are_said_to_be():
+    q = jnp.asarray([0.3, 0.8])
+    output = committee.ReLUCommittee(*map(jnp.asarray, (1e-4, 0.0, 1.0)), POINTS)
+    model = prepare(committee.CommitteeMachine(3, priors.Gaussian(), output))[0]
+    found = symmetric_potential(model, q, 1 - q, 4)
+    away = found.squared_error / arc_cosine_error(symmetric(q, 3), noise=1e-4) - 1
+    assert abs(away) > 1e-3
+    assert found.missing_probability > 0.5 * abs(away)
+
+
+@pytest.mark.parametrize("noise", [1e-2, 1e-3])
+@pytest.mark.parametrize("slope", [0.0, 0.3])
+def test_partition_function_of_little_noise_matches_characteristic_functions(slope, noise):
+    """Independent fields: a Fourier integral of a product, each factor by Faddeeva's function."""
+    omega, variances = np.asarray(OMEGA), np.array([0.7, 0.5, 0.6])
+    y, k = np.array([-0.02, 0.3, 1.3]), np.linspace(0, 8.5 / np.sqrt(noise), 40_001)
+
+    def half(mean, variance, k):
+        # E exp(i k h) over the positive fields.
+        z = (1j * mean - k * variance) / np.sqrt(2 * variance)
+        return 0.5 * np.exp(-(mean**2) / (2 * variance)) * wofz(-z)
+
+    waves = np.exp(-0.5 * noise * k**2 - 1j * np.outer(y, k))
+    for mean, variance in zip(omega, variances, strict=True):
+        waves = waves * (half(mean, variance, k) + half(-mean, variance, -slope * k))
+    expected = (waves.sum(axis=1) - 0.5 * waves[:, 0]).real * k[1] / np.pi
+    output = committee.ReLUCommittee(*map(jnp.asarray, (noise, slope, 1.0)), POINTS)
+    found = log_partitions(output, jnp.asarray(y), OMEGA, jnp.diag(jnp.asarray(variances)))
+    np.testing.assert_allclose(found, np.log(expected), rtol=1e-6, atol=1e-6)
 
 
 def test_refuses_more_units_and_no_noise():

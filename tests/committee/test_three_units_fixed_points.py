@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.special import ndtr, ndtri
+from scipy.stats import norm, qmc
 
 from jaxsp import committee, priors
 from jaxsp.committee.fields import full_potential
@@ -115,3 +117,57 @@ def test_branches_of_three_units_are_what_both_starts_reach():
     np.testing.assert_allclose(found.solution.overlap[1], np.eye(3), atol=1e-12)
     # df / dalpha of the former is the potential of an output; that of the latter vanishes.
     np.testing.assert_allclose(found.optimal.free_entropy, -3 * np.log(2), rtol=1e-12)
+
+
+def sampled_information(q, nodes, points, sets=8):
+    """E g g^T of a majority vote over sampled fields, and its standard error.
+
+    Given two normal numbers in the plane of the differences and the sum, the fields are independent.
+    """
+    V = np.eye(3) - q
+    values, vectors = np.linalg.eigh(V)
+    least = values[0]
+    node, weight = np.polynomial.hermite_e.hermegauss(nodes)
+    u = np.stack(np.meshgrid(node, node), axis=-1).reshape(-1, 2)
+    w = np.outer(weight, weight).ravel() / weight.sum() ** 2
+    shift = u @ (vectors[:, 1:] * np.sqrt(values[1:] - least)).T
+    values, vectors = np.linalg.eigh(q)
+    root = vectors * np.sqrt(np.maximum(values, 0.0))
+    found = []
+    for seed in range(sets):
+        z = ndtri(np.clip(qmc.Sobol(3, seed=seed).random(points), 1e-9, 1 - 1e-9))
+        x = ((z @ root.T)[:, None] + shift) / np.sqrt(least)
+        p = ndtr(x)
+        both = [p[..., i - 1] * p[..., i - 2] for i in range(3)]
+        Z = (sum(both) - 2 * np.prod(p, axis=-1)) @ w
+        # It matters if just one of the two others is positive.
+        tied = [p[..., i - 1] + p[..., i - 2] - 2 * both[i] for i in range(3)]
+        slope = np.stack([(norm.pdf(x[..., i]) * tied[i]) @ w for i in range(3)], axis=1)
+        size = np.maximum(Z * (1 - Z), 1e-15)[:, None]
+        found.append(slope.T @ (slope / size) / (least * points))
+    return np.mean(found, axis=0), np.std(found, axis=0, ddof=1) / np.sqrt(sets)
+
+
+@pytest.mark.slow
+def test_branches_of_three_gaussian_units_are_fixed_points_of_a_sampled_map():
+    # Below the threshold of the instability, 19.23, there is nothing else; above it attracts no more.
+    below, above = (committee.branches(GAUSSIAN, alpha) for alpha in (10.0, 22.0))
+    assert below.exists.tolist() == below.stable.tolist() == [True, False]
+    assert above.exists.tolist() == [True, True]
+    assert above.stable.tolist() == [False, True]
+    assert above.solution.q_d[0] == 0
+    assert above.solution.q_d[1] > 0.9
+    assert above.optimal.free_entropy == above.solution.free_entropy[1]
+    assert above.solution.free_entropy[1] > above.solution.free_entropy[0]
+    for found, alpha, entry in ((below, 10.0, 0), (above, 22.0, 0), (above, 22.0, 1)):
+        q, r = (
+            np.asarray(m[entry]) for m in (found.solution.overlap, found.solution.conjugate_overlap)
+        )
+        # Gaussian weights observed in Gaussian noise.
+        np.testing.assert_allclose(np.eye(3) - q, np.linalg.inv(np.eye(3) + r), atol=1e-10)
+        # Fields that are alike are one number, but are known to little in their differences.
+        size = (16, 2**12) if entry else (48, 2**8)
+        information, error = sampled_information(q, *size)
+        assert np.all(alpha * error < 0.01 * r[0, 0])
+        away = np.abs(alpha * information - r)
+        np.testing.assert_array_less(away, 4 * alpha * error + 1e-4 * r[0, 0])
