@@ -166,7 +166,7 @@ def test_branches_of_three_gaussian_units_are_fixed_points_of_a_sampled_map():
         # Gaussian weights observed in Gaussian noise.
         np.testing.assert_allclose(np.eye(3) - q, np.linalg.inv(np.eye(3) + r), atol=1e-10)
         # Fields that are alike are one number, but are known to little in their differences.
-        size = (16, 2**12) if entry else (48, 2**8)
+        size = (16, 2**12) if entry else (96, 2**5)
         information, error = sampled_information(q, *size)
         assert np.all(alpha * error < 0.01 * r[0, 0])
         away = np.abs(alpha * information - r)
