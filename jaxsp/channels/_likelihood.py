@@ -13,9 +13,9 @@ from jaxtyping import Array, Float, Key
 
 from .._checks import check_number
 from .._types import Scalar, ScalarLike
-from ..numerics import Rule, frozen, graded_panels, is_concrete, log_normal_density
+from ..numerics import Rule, frozen, graded_panels, is_concrete, log_normal_density, panels
 from ._base import Channel
-from ._panels import gathered, panels, reach
+from ._panels import gathered, reach
 
 # Deviations of the field that are integrated over.
 _FIELDS = 9.5

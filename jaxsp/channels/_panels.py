@@ -5,8 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._types import Scalar
-from ..numerics import Rule, log_normal_density
-from ..numerics._quadrature import _legendre
+from ..numerics import Rule, gauss_legendre, log_normal_density, panels
 
 # Beyond this many standard deviations a Gaussian tail is below the rounding of the integral.
 _REACH = {jnp.dtype("float64"): 8.0, jnp.dtype("float32"): 5.5}
@@ -17,19 +16,11 @@ def reach(dtype) -> float:
     return _REACH[jnp.dtype(dtype)]
 
 
-def panels(cuts: Float[Array, " k"], points: int) -> Rule:
-    """Gauss-Legendre points between neighbouring cuts, for the measure dx."""
-    unit, weight, coarse = (jnp.asarray(a, cuts.dtype) for a in _legendre(points))
-    half = 0.5 * (cuts[1:] - cuts[:-1])[:, None]
-    nodes = cuts[:-1, None] + half * (1 + unit)
-    return Rule(nodes.ravel(), (half * weight).ravel(), (half * coarse).ravel())
-
-
 def graded(
     start: Float[Array, " k"], end: Float[Array, " k"], width: Float[Array, " k"], points: int
 ) -> Rule:
     """Gauss-Legendre points from each start to its end, denser within some widths of the start."""
-    unit, weight, coarse = (jnp.asarray(a, start.dtype) for a in _legendre(points))
+    unit, weight, coarse = (jnp.asarray(a, start.dtype) for a in gauss_legendre(points))
     length = (end - start)[:, None]
     # A panel of no length has no points, but wants no division by zero.
     top = jnp.arcsinh(jnp.maximum(jnp.abs(length) / width[:, None], 1e-6))

@@ -18,9 +18,10 @@ from ..numerics import (
     log_ndtr_difference,
     log_normal_density,
     log_sum_exp,
+    panels,
 )
 from ._base import Channel
-from ._panels import gathered, panels, reach
+from ._panels import gathered, reach
 
 
 class Pieces(NamedTuple):

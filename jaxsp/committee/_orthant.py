@@ -8,18 +8,19 @@ $$ P_{++} = [\Phi(a) - \Phi(-b)]_+ + I, \qquad
 
 $S = (a+b)^2/8$, $D = (a-b)^2/8$ and $\kappa = \sqrt{(1+\rho)/(1-\rho)}$. The other quadrants are its
 mirror images. Nothing cancels, neither in a tail nor at $\rho \to \pm 1$.
+
+Fields of mean zero have the arcsine law instead, of which online learning makes its averages
+(`online._orthants`).
 """
 
 import math
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-import scipy.special
 from jaxtyping import Array, Float
 
 from .._types import Scalar
-from ..numerics import log_normal_density, log_sum_exp, varying_like
+from ..numerics import gauss_legendre, log_normal_density, log_sum_exp, varying_like
 from ..numerics._special import log_short_interval, tail_ratio
 
 # The slow factor is smooth but within this distance of its middle.
@@ -136,7 +137,8 @@ def _log_integral(
     first, last = jnp.minimum(left, peak), jnp.maximum(right, peak)
     edges = (lower, first, left + peak - first + right - last, last, upper)
     edges = (lower, first, jnp.clip(edges[2], first, last), last, upper)
-    nodes, weights = (jnp.asarray(x, dtype) for x in _legendre(_POINTS[jnp.dtype(dtype)]))
+    nodes, weights, _ = gauss_legendre(_POINTS[jnp.dtype(dtype)])
+    nodes, weights = (jnp.asarray(x, dtype) for x in (0.5 * (1 + nodes), 0.5 * weights))
     begin = jnp.stack(edges[:-1])
     width = jnp.stack(edges[1:]) - begin
 
@@ -154,9 +156,3 @@ def _log_integral(
 def _arccosh_ratio(x: Array, y: Array) -> Array:
     """`arccosh(x / y)` for x > y > 0, when the quotient may overflow."""
     return jnp.log(x + jnp.sqrt((x - y) * (x + y))) - jnp.log(y)
-
-
-def _legendre(points: int) -> tuple[np.ndarray, np.ndarray]:
-    """Gauss-Legendre on the unit interval."""
-    nodes, weights = scipy.special.roots_legendre(points)
-    return 0.5 * (1 + nodes), 0.5 * weights

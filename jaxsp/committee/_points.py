@@ -10,9 +10,7 @@ import scipy.special
 from jaxtyping import Array, Float
 
 from .._types import Scalar
-from ..channels._panels import panels
-from ..numerics import Rule, graded_panels, log_normal_density, product
-from ..numerics._quadrature import _legendre
+from ..numerics import Rule, gauss_legendre, graded_panels, log_normal_density, panels, product
 
 # Up to this many units all expectations are quadratures; beyond, averages over quasi-random points.
 PRODUCT_UNITS = 3
@@ -101,7 +99,7 @@ def three_exchangeable(order: int, dtype, *, half: bool) -> Rule:
     enough, at whose edges an integrand is even, so that equally spaced angles are best.
     """
     total = uniform_normal(2 * order, 7.0, dtype, half=half)
-    nodes, weights, _ = _legendre(order + 4)
+    nodes, weights, _ = gauss_legendre(order + 4)
     radius = 3.5 * (1 + nodes)
     radial = 3.5 * weights * radius * np.exp(-0.5 * radius**2)
     count = max(order // 2, 4)

@@ -20,8 +20,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._types import Scalar
-from ..numerics import log_normal_density, varying_like
-from ..numerics._quadrature import _legendre
+from ..numerics import gauss_legendre, log_normal_density, varying_like
 from ._orthant import log_quadrants
 
 # The pairs, in the order of their correlations.
@@ -70,7 +69,7 @@ def _both_positive(a: Scalar, b: Scalar, r: Scalar) -> Scalar:
 
     Far cheaper in a batch of a common r than `log_quadrants`, and less accurate next to r = -1 and 1.
     """
-    nodes, weights, _ = _legendre(_NOISY_POINTS[jnp.dtype(a.dtype)])
+    nodes, weights, _ = gauss_legendre(_NOISY_POINTS[jnp.dtype(a.dtype)])
     nodes, weights = (jnp.asarray(v, a.dtype) for v in (0.5 * (1 + nodes), 0.5 * weights))
     end = jnp.arcsin(r)
     sine, cosine = jnp.sin(end * nodes), jnp.cos(end * nodes)
@@ -170,7 +169,7 @@ def _all_positive(
 
     Where the covariance is next to singular at t = 1 the last factor is a step of a square root's argument.
     """
-    nodes, weights, _ = _legendre(points[jnp.dtype(a.dtype)])
+    nodes, weights, _ = gauss_legendre(points[jnp.dtype(a.dtype)])
     x, weights = (jnp.asarray(v, a.dtype) for v in (0.5 * (1 + nodes), 0.5 * weights))
     own, other = jnp.stack([r[0], r[1]]), jnp.stack([r[1], r[0]])
     partner, rest = a[1:], a[:0:-1]

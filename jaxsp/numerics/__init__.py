@@ -34,8 +34,10 @@ from ._loop import (
 from ._quadrature import (
     Rule as Rule,
     gauss_hermite as gauss_hermite,
+    gauss_legendre as gauss_legendre,
     gaussian_panels as gaussian_panels,
     graded_panels as graded_panels,
+    panels as panels,
     product as product,
     real_dtype as real_dtype,
     refined_order as refined_order,

@@ -60,25 +60,26 @@ def _partial(r_xy: Array, r_zx: Array, r_zy: Array) -> Array:
     return (r_xy - r_zx * r_zy) / jnp.sqrt(left)
 
 
+def _three_steps(r_xy: Array, r_xz: Array, r_yz: Array) -> Array:
+    r"""$\mathbb E \theta_x \theta_y \theta_z$ for three fields that differ."""
+    return 0.125 + (arcsine(r_xy) + arcsine(r_xz) + arcsine(r_yz)) / (4 * _PI)
+
+
+def _edge(r_xz: Array, r_yz: Array, r_xy: Array) -> Array:
+    r"""$\mathbb E \delta_x \theta_y r_z$ for three fields that differ."""
+    return rest(r_xz) * (1 + _partial(r_yz, r_xy, r_xz)) / (4 * _PI)
+
+
 def step_ramp_ramp(r_ia: Array, r_ib: Array, r_ab: Array) -> Array:
     r"""$\mathbb E \theta_i r_a r_b$ for three fields that differ."""
-    three = 0.125 + (arcsine(r_ia) + arcsine(r_ib) + arcsine(r_ab)) / (4 * _PI)
-
-    def corner(r_xz, r_yz, r_xy):
-        # E delta_x theta_y r_z
-        return rest(r_xz) * (1 + _partial(r_yz, r_xy, r_xz)) / (4 * _PI)
-
-    return r_ia * corner(r_ib, r_ab, r_ia) + corner(r_ab, r_ib, r_ia) + r_ab * three
+    three = _three_steps(r_ia, r_ib, r_ab)
+    return r_ia * _edge(r_ib, r_ab, r_ia) + _edge(r_ab, r_ib, r_ia) + r_ab * three
 
 
 def step_step_square(r_ik: Array, r_ia: Array, r_ka: Array) -> Array:
     r"""$\mathbb E \theta_i \theta_k r_a^2$ for three fields that differ."""
-    three = 0.125 + (arcsine(r_ik) + arcsine(r_ia) + arcsine(r_ka)) / (4 * _PI)
-
-    def corner(r_xz, r_yz, r_xy):
-        return rest(r_xz) * (1 + _partial(r_yz, r_xy, r_xz)) / (4 * _PI)
-
-    return three + r_ia * corner(r_ia, r_ka, r_ik) + r_ka * corner(r_ka, r_ia, r_ik)
+    three = _three_steps(r_ik, r_ia, r_ka)
+    return three + r_ia * _edge(r_ia, r_ka, r_ik) + r_ka * _edge(r_ka, r_ia, r_ik)
 
 
 def _given(R: Float[Array, "4 4 *s"], x: int, others: tuple[int, ...]) -> dict:
