@@ -48,7 +48,7 @@ def test_errors_of_binary_units_match_new_labels_of_instances(alpha, start):
     error = measured.std(axis=0, ddof=1) / np.sqrt(instances)
     names = ("generalization_error", "classification_error", "gibbs_error")
     theory = np.array([getattr(expected, name) for name in names])
-    # A bias in 1 / p is not seen. Times p, with exact averages over new inputs, it is -0.3 +- 0.4 (the squared
-    # error; 160 instances) and 0.2 +- 0.7 (96) at p = 500, and at alpha = 1.2 -0.6 +- 0.7 (96) at p = 1000,
-    # 2.5 +- 1.5 (48) at 2000, -0.7 +- 3.3 (16) at 4000.
+    # A bias in 1 / p is not seen. That of the squared error, with 40000 new inputs drawn as fields, is in
+    # units of 1 / p -0.3 +- 0.4 (160 instances) and 0.2 +- 0.7 (96) at p = 500, and at alpha = 1.2
+    # -0.6 +- 0.7 (96) at p = 1000, 2.5 +- 1.5 (48) at 2000, -0.7 +- 3.3 (16) at 4000.
     np.testing.assert_array_less(np.abs(measured.mean(axis=0) - theory), 4 * error + 1 / p)
