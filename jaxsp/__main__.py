@@ -36,9 +36,6 @@ def _keep_compiled() -> None:
     if jax.config.jax_compilation_cache_dir is None:
         jax.config.update("jax_compilation_cache_dir", str(caches / "jaxsp"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    # For the processes that make figures: diffrax checks saved times by a host callback, and a program
-    # with one cannot be kept. A failed check is then a NaN in the figure's numbers.
-    os.environ.setdefault("EQX_ON_ERROR", "nan")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """Quadratures over fields and outputs whose integrands have layers of Gaussian width."""
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._types import Scalar
 from ..numerics import Rule, gauss_legendre, log_normal_density, panels
+from ..numerics._special import ndtr, sinh_cosh
 
 # Beyond this many standard deviations a Gaussian tail is below the rounding of the integral.
 _REACH = {jnp.dtype("float64"): 8.0, jnp.dtype("float32"): 5.5}
@@ -24,9 +24,10 @@ def graded(
     length = (end - start)[:, None]
     # A panel of no length has no points, but wants no division by zero.
     top = jnp.arcsinh(jnp.maximum(jnp.abs(length) / width[:, None], 1e-6))
-    t = top * 0.5 * (1 + unit)
-    jacobian = 0.5 * jnp.abs(length) * top * jnp.cosh(t) / jnp.sinh(top)
-    nodes = start[:, None] + length * jnp.sinh(t) / jnp.sinh(top)
+    sinh, cosh = sinh_cosh(top * 0.5 * (1 + unit))
+    whole, _ = sinh_cosh(top)
+    jacobian = 0.5 * jnp.abs(length) * top * cosh / whole
+    nodes = start[:, None] + length * sinh / whole
     return Rule(nodes.ravel(), (jacobian * weight).ravel(), (jacobian * coarse).ravel())
 
 
@@ -71,18 +72,16 @@ def layers(
     low = jnp.maximum(centres - tail * widths, jnp.append(-tail, middle).astype(dtype))
     high = jnp.minimum(centres + tail * widths, jnp.append(middle, tail).astype(dtype))
     first, copies = (1, 2) if even else (0, 1)
-    inner = gaussian(
-        gathered(
-            graded(centres, high, 2 * widths, points),
-            graded(centres[first:], low[first:], 2 * widths[first:], points),
-        )
-    )
+    # Both sides in one array: what is written out twice is compiled twice.
+    starts, ends = jnp.append(centres, centres[first:]), jnp.append(high, low[first:])
+    inner = gaussian(graded(starts, ends, 2 * jnp.append(widths, widths[first:]), points))
     start = high if even else jnp.append(-jnp.inf, high).astype(dtype)
     end = jnp.append(low[first:], jnp.inf).astype(dtype)
     # Mirrored to the side on which the difference of the two probabilities does not cancel.
     mirrored = start + end > 0
     lower, upper = jnp.where(mirrored, -end, start), jnp.where(mirrored, -start, end)
-    mass = jax.scipy.special.ndtr(upper) - jax.scipy.special.ndtr(lower)
+    below_upper, below_lower = ndtr(jnp.stack([upper, lower]))
+    mass = below_upper - below_lower
     place = jnp.where(jnp.abs(start) < jnp.abs(end), start, end)
     rule = gathered(inner, Rule(place, mass, mass))
     return Rule(rule.nodes, copies * rule.weights, copies * rule.coarse_weights)

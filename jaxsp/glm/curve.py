@@ -63,9 +63,16 @@ class Curve(eqx.Module):
 
 def log_alpha(model: GLM, x: Scalar, order: int) -> Scalar:
     r"""$\log\alpha(\hat m) = x - \log F$ at $x = \log\hat m$."""
+    return x - _log_information(model, *_overlaps(model, x, order), order)
+
+
+def _overlaps(model, x, order):
     weight = weight_potential(model, jnp.exp(x), order)
-    output = output_potential(model, weight.overlap, weight.error_variance, order)
-    return x - jnp.log(output.information)
+    return weight.overlap, weight.error_variance
+
+
+def _log_information(model, m, V, order):
+    return jnp.log(output_potential(model, m, V, order).information)
 
 
 def value_and_slope(model: GLM, x: Scalar, order: int) -> tuple[Scalar, Scalar]:
@@ -100,13 +107,21 @@ def scan(model: GLM, dtype: jnp.dtype, order: int) -> Curve:
     floor = jnp.maximum(floor, jnp.max((info.eps**0.7 * walls) ** 2, initial=0.0))
 
     def at(x, used):
-        V = weight_potential(model, jnp.exp(x), order).error_variance
+        # In two steps, as value_and_slope in one: the weight tells where the output is wanted.
+        overlaps, rates = jax.jvp(lambda x: _overlaps(model, x, order), (x,), (jnp.ones_like(x),))
+        V = overlaps[1]
+
+        def value_and_slope():
+            information = lambda m, V: _log_information(model, m, V, order)  # noqa: E731
+            value, rate = jax.jvp(information, overlaps, rates)
+            return x - value, 1 - rate
+
         if not model.channel.integrated:
-            return *value_and_slope(model, x, order), V
+            return *value_and_slope(), V
         nowhere = jnp.full_like(x, jnp.nan)
         value, slope = jax.lax.cond(
             used & (floor < V),
-            lambda: value_and_slope(model, x, order),
+            value_and_slope,
             lambda: varying_like((nowhere, nowhere), x + V),
         )
         return value, slope, V
@@ -197,7 +212,8 @@ def _propose(x, la, s):
     h = x[low + 1] - x[low]
     root = x[low] - s[low] * h / jnp.where(found, s[low + 1] - s[low], 1.0)
     margin = jnp.minimum(0.25 * h, 0.3 * h * h)
-    bracket = jnp.stack([root - margin, root, root + margin])
+    around = jnp.array([[-1.0], [0.0], [1.0]], x.dtype)
+    bracket = root + around * margin
     bracket = jnp.clip(bracket, x[low] + 1e-3 * margin, x[low + 1] - 1e-3 * margin)
 
     # Closest approaches: vertex of the parabola through three slopes of one sign.
@@ -214,7 +230,7 @@ def _propose(x, la, s):
     vertex = x[middle] - 0.5 * (fall * right + rise * left) / (left + right) / bend
     vertex = jnp.clip(vertex, x[middle] - 0.9 * left, x[middle] + 0.9 * right)
     margin = 0.1 * jnp.minimum(left, right)
-    approach = jnp.stack([vertex - margin, vertex, vertex + margin])
+    approach = vertex + around * margin
 
     points = jnp.concatenate([bracket, approach], axis=1)
     used = jnp.broadcast_to(jnp.concatenate([found, near]), points.shape)

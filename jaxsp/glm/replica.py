@@ -8,21 +8,19 @@ $$ f = \sup_m \inf_{\hat m} \Big[ \Phi_w(\hat m) + \alpha \Phi_{\rm out}(m) - \t
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool
+from jaxtyping import Array, Bool, Float
 
 from .._checks import check_number
 from .._types import Scalar, ScalarLike
 from ..numerics import (
     best_entry,
     bracketed_root,
-    evaluated_if,
     frozen,
     is_concrete,
     raise_unless_successful,
-    search_bracket,
     varying_like,
 )
-from .curve import Curve, scan, value_and_slope
+from .curve import Curve, scan
 from .model import GLM
 from .potentials import output_potential, prepare, weight_potential
 from .solution import (
@@ -32,7 +30,8 @@ from .solution import (
     Solution,
     free_entropy_at,
     solution_at,
-    state_at,
+    some_data,
+    state_near,
 )
 
 
@@ -65,23 +64,34 @@ class Branches(eqx.Module):
 
 
 class Candidates(eqx.Module):
-    """Fixed points before their evaluation; carries no derivative."""
+    """Fixed points before their evaluation; carries no derivative.
+
+    The free entropies are minus infinity where no stable one was asked for.
+    """
 
     kind: Array
     x: Array
     exists: Bool[Array, " k"]
     stable: Bool[Array, " k"]
+    free_entropy: Float[Array, " k"]
 
 
 def find_candidates(
-    model: GLM, alpha: Scalar, curve: Curve, order: int, max_roots: int, stable_only: bool = False
+    model: GLM,
+    alpha: Scalar,
+    curve: Curve,
+    order: int,
+    max_roots: int,
+    *,
+    stable_only: bool = False,
+    free_entropies: bool = False,
 ) -> Candidates:
     """The uninformative, regular and saturated fixed points, by increasing snr.
 
     With `stable_only`, the regular ones where the curve falls are left out.
     """
     model, alpha = frozen((model, alpha))
-    target = jnp.log(jnp.maximum(alpha, jnp.sqrt(jnp.finfo(alpha.dtype).tiny)))
+    target = jnp.log(some_data(alpha))
     height = curve.log_alpha - target
     usable = curve.valid[1:] & curve.valid[:-1]
     crossing = ((height[:-1] < 0) != (height[1:] < 0)) & usable
@@ -89,38 +99,47 @@ def find_candidates(
         crossing = crossing & (height[:-1] < 0)
     absent = height.size - 1
     places = jnp.nonzero(crossing, size=max_roots, fill_value=absent)[0]
-
-    def locate(place):
-        exists = place < absent
-        after = jnp.where(exists, place + 1, place)
-        ends = jnp.stack([curve.x[place], curve.x[after]])
-        heights, slopes = height[jnp.stack([place, after])], curve.slope[jnp.stack([place, after])]
-        x = _root_of_curve(model, target, ends, heights, slopes, exists, order)
-        return x, exists, exists & (height[place] < 0)
-
-    # One root after the other: a batch over alpha then skips those that no lane has.
-    x, exists, stable = jax.lax.map(locate, places)
     top = jnp.maximum(jnp.sum(curve.valid) - 1, 0)
     below = jnp.where(curve.zero_fixed, True, height[0] >= 0)
     below_stable = jnp.where(curve.zero_fixed, alpha < curve.start, below)
     rising = ~jnp.isfinite(curve.end)
     above = jnp.where(rising, height[top] < 0, alpha > curve.end)
-    regular = jnp.full(max_roots, REGULAR)
     # Below the scan the information in an output is that without data, up to second order in the snr.
     few = curve.x[0] - height[0] - (1 - curve.slope[0])
-    return Candidates(
-        kind=jnp.concatenate([jnp.array([UNINFORMATIVE]), regular, jnp.array([SATURATED])]),
-        x=jnp.concatenate([few[None], x, curve.x[top][None]]),
-        exists=jnp.concatenate([below[None], exists, above[None]]),
-        stable=jnp.concatenate([below_stable[None], stable, above[None]]),
-    )
+
+    def evaluate(kind, x):
+        """Distance from the curve in log(alpha), and free entropy, which is off by its square."""
+        state = state_near(model, alpha, curve, kind, x, order)
+        f = free_entropy_at(alpha, curve, kind, state) if free_entropies else jnp.nan
+        return x - jnp.log(state.output.information) - target, jnp.where(jnp.isnan(f), -jnp.inf, f)
+
+    def locate(candidate):
+        kind, wanted, ends, heights, slopes = candidate
+        return _root_of_curve(lambda x: evaluate(kind, x), ends, heights, slopes, wanted)
+
+    # The fixed points at the curve's ends are known: brackets of no width.
+    kind = jnp.array([UNINFORMATIVE, *[REGULAR] * max_roots, SATURATED])
+    on_curve = places < absent
+    exists = jnp.concatenate([below[None], on_curve, above[None]])
+    rises = on_curve & (height[places] < 0)
+    stable = jnp.concatenate([below_stable[None], rises, above[None]])
+    wanted = jnp.where(kind == REGULAR, exists, stable & free_entropies)
+    first, last = jnp.zeros_like(top)[None], top[None]
+    left = jnp.concatenate([first, places, last])
+    right = jnp.concatenate([first, jnp.where(on_curve, places + 1, places), last])
+    pairs = jnp.stack([left, right], axis=1)
+    ends = curve.x[pairs].at[0].set(few)
+    # One after the other: a batch over alpha then skips those that no lane has.
+    x, f = jax.lax.map(locate, (kind, wanted, ends, height[pairs], curve.slope[pairs]))
+    return Candidates(kind, x, exists, stable, f)
 
 
-def _root_of_curve(model, target, ends, heights, slopes, exists, order):
-    """Where the curve passes a height between two points of the scan.
+def _root_of_curve(evaluate, ends, heights, slopes, wanted):
+    """Where the curve passes a height between two points of the scan, and what else is known there.
 
-    Newton's method, kept inside the bracket, from the root of the cubic that has the curve's values
-    and slopes at the two points: two or three evaluations, where bracketing alone takes ten.
+    From the root of the cubic that has the curve's values and slopes at the two points, with its slope
+    there and then with those of secants, kept inside the bracket: three or four evaluations, where
+    bracketing alone takes ten. They need no derivative, which costs more than two values.
     """
     width = ends[1] - ends[0]
 
@@ -129,33 +148,46 @@ def _root_of_curve(model, target, ends, heights, slopes, exists, order):
         first, last = slopes[0] * width - rise, slopes[1] * width - rise
         return heights[0] + t * (rise + (1 - t) * (first * (1 - t) - last * t))
 
-    zero, one = jnp.zeros_like(width), jnp.ones_like(width)
-    guess = search_bracket(cubic, zero, one, heights[0], heights[1], xtol=1e-6).value
-    start = jnp.where(exists, ends[0] + guess * width, ends[0])
+    def halve(_, interval):
+        middle = 0.5 * (interval[0] + interval[1])
+        before = jnp.sign(cubic(middle)) == sign
+        return jnp.where(before, middle, interval[0]), jnp.where(before, interval[1], middle)
+
     sign = jnp.sign(heights[0])
+    interval = varying_like((jnp.zeros_like(width), jnp.ones_like(width)), heights[0])
+    guess, _ = jax.lax.fori_loop(0, 20, halve, interval)
     epsilon = jnp.finfo(width.dtype).eps
+    # Differences of values below this are rounding for some per cent.
+    rounding = epsilon**0.8
 
     def unfinished(state):
-        _, _, _, moving, steps = state
+        *_, moving, steps = state
         return moving & (steps < 60)
 
     def step(state):
-        x, low, high, _, steps = state
-        value, slope = value_and_slope(model, x, order)
-        gap = value - target
+        x, _, slope, low, high, last_gap, last_move, _, steps = state
+        gap, f = evaluate(x)
+        rise = gap - last_gap
+        secant = (steps > 0) & (jnp.abs(rise) > rounding * (1 + jnp.abs(x)))
+        slope = jnp.where(secant, rise / last_move, slope)
         before = jnp.sign(gap) == sign
         low, high = jnp.where(before, x, low), jnp.where(before, high, x)
         newton = x - gap / slope
         inside = (newton >= low) & (newton <= high)
         new = jnp.where(inside, newton, 0.5 * (low + high))
-        # The error left by a step is its square times the curvature over the slope.
-        small = jnp.sqrt(epsilon) * jnp.clip(jnp.abs(slope), 1e-4, 1.0)
-        done = (jnp.abs(new - x) <= small) | (high - low <= 2 * epsilon * (1 + jnp.abs(x)))
-        return new, low, high, ~done, steps + 1
+        move = new - x
+        # The error left by a step is its size times the last one's, and the curvature over the slope.
+        small = epsilon * jnp.clip(jnp.abs(slope), 1e-4, 1.0)
+        done = jnp.abs(move * last_move) <= small
+        done = done | (high - low <= 2 * epsilon * (1 + jnp.abs(x)))
+        return new, f, slope, low, high, gap, move, ~done, steps + 1
 
-    state = (start, ends[0], ends[1], exists, jnp.asarray(0))
-    state = varying_like(state, target + heights[0])
-    return jax.lax.while_loop(unfinished, step, state)[0]
+    start = jnp.where(wanted, ends[0] + guess * width, ends[0])
+    slope = jax.grad(cubic)(guess) / width
+    nowhere = jnp.full_like(width, -jnp.inf)
+    state = (start, nowhere, slope, *ends, jnp.zeros_like(width), width, wanted, jnp.asarray(0))
+    state = varying_like(state, heights[0])
+    return jax.lax.while_loop(unfinished, step, state)[:2]
 
 
 def bayes_optimal(model: GLM, alpha: ScalarLike, *, throw: bool = True) -> Solution:
@@ -192,8 +224,10 @@ def bayes_optimal(model: GLM, alpha: ScalarLike, *, throw: bool = True) -> Solut
 @eqx.filter_jit
 def _bayes_optimal(model: GLM, alpha: Scalar, order: int) -> Solution:
     curve = scan(model, alpha.dtype, order)
-    candidates = find_candidates(model, alpha, curve, order, MAX_STABLE, stable_only=True)
-    best = equilibrium(model, alpha, curve, candidates, order)
+    candidates = find_candidates(
+        model, alpha, curve, order, MAX_STABLE, stable_only=True, free_entropies=True
+    )
+    best = jnp.argmax(jnp.where(candidates.stable, candidates.free_entropy, -jnp.inf))
     return solution_at(
         model, alpha, curve, candidates.kind[best], candidates.x[best], candidates.stable[best],
         order,
@@ -202,24 +236,6 @@ def _bayes_optimal(model: GLM, alpha: Scalar, order: int) -> Solution:
 
 # More stable crossings of one alpha are not looked for: two first-order transitions at once.
 MAX_STABLE = 3
-
-
-def equilibrium(
-    model: GLM, alpha: Scalar, curve: Curve, candidates: Candidates, order: int
-) -> Array:
-    """Index of the stable candidate of largest free entropy."""
-    model, alpha = frozen((model, alpha))
-
-    def free_entropy_of(candidate):
-        def evaluate(x, alpha):
-            s = state_at(model, alpha, curve, candidate.kind, x, order)
-            f = free_entropy_at(alpha, curve, candidate.kind, s)
-            return jnp.where(jnp.isnan(f), -jnp.inf, f)
-
-        lowest = jnp.full_like(alpha, -jnp.inf)
-        return evaluated_if(candidate.stable, evaluate, lowest, candidate.x, alpha)
-
-    return jnp.argmax(jax.lax.map(free_entropy_of, candidates))
 
 
 def branches(model: GLM, alpha: ScalarLike, *, max_roots: int = 3, throw: bool = True) -> Branches:

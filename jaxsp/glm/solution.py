@@ -75,19 +75,31 @@ class State(eqx.Module):
 def state_at(model: GLM, alpha: Scalar, curve: Curve, kind: Array, x: Scalar, order: int) -> State:
     r"""The fixed point at $x = \log\hat m$, with derivatives by the implicit function theorem."""
     nothing, saturated = (kind == UNINFORMATIVE) & curve.zero_fixed, kind == SATURATED
-    # Without data the snr vanishes, and with it all but its slope in alpha.
-    some = jnp.maximum(alpha, jnp.sqrt(jnp.finfo(alpha.dtype).tiny))
     frozen_x = jax.lax.stop_gradient(x)
 
     def residual(x):
-        on_curve = log_alpha(model, x, order) - jnp.log(some)
+        on_curve = log_alpha(model, x, order) - jnp.log(some_data(alpha))
         return jnp.where(nothing | saturated, x - frozen_x, on_curve)
 
-    x = with_implicit_derivative(residual, frozen_x)
-    snr = jnp.where(saturated, 1.0, alpha / some) * jnp.exp(x)
+    return state_near(
+        model, alpha, curve, kind, with_implicit_derivative(residual, frozen_x), order
+    )
+
+
+def state_near(
+    model: GLM, alpha: Scalar, curve: Curve, kind: Array, x: Scalar, order: int
+) -> State:
+    r"""The two scalar problems at a given $x = \log\hat m$, a fixed point or not."""
+    nothing, saturated = (kind == UNINFORMATIVE) & curve.zero_fixed, kind == SATURATED
+    snr = jnp.where(saturated, 1.0, alpha / some_data(alpha)) * jnp.exp(x)
     snr = jnp.where(nothing, 0.0, snr)
     weight = weight_potential_from(model, snr, order)
     return State(snr, weight, output_potential(model, weight.overlap, weight.error_variance, order))
+
+
+def some_data(alpha: Scalar) -> Scalar:
+    """Alpha, but positive: without data the snr vanishes, and with it all but its slope in alpha."""
+    return jnp.maximum(alpha, jnp.sqrt(jnp.finfo(alpha.dtype).tiny))
 
 
 def free_entropy_at(alpha: Scalar, curve: Curve, kind: Array, state: State) -> Scalar:

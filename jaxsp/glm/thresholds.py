@@ -174,17 +174,11 @@ def _equal_free_entropies(
     """Alpha at which the best branches on the two sides of a spinodal have equal free entropies."""
     fixed = frozen(model)
 
-    def side_entropies(candidates, alpha):
-        def entropy(kind, x, stable):
-            state = state_at(fixed, alpha, curve, kind, x, order)
-            f = free_entropy_at(alpha, curve, kind, state)
-            return jnp.where(stable & ~jnp.isnan(f), f, -jnp.inf)
-
-        return jax.vmap(entropy)(candidates.kind, candidates.x, candidates.stable)
-
     def best(alpha):
-        found = find_candidates(fixed, alpha, curve, order, MAX_STABLE, stable_only=True)
-        f = side_entropies(found, alpha)
+        found = find_candidates(
+            fixed, alpha, curve, order, MAX_STABLE, stable_only=True, free_entropies=True
+        )
+        f = jnp.where(found.stable, found.free_entropy, -jnp.inf)
         upper = (found.kind == SATURATED) | ((found.kind != UNINFORMATIVE) & (found.x > split))
         above = jnp.argmax(jnp.where(upper, f, -jnp.inf))
         below = jnp.argmax(jnp.where(upper, -jnp.inf, f))

@@ -6,7 +6,6 @@ functions on the whole line with features at a known scale, `graded_panels` for 
 steps or narrow layers at known places, `tanh_sinh` for integrable singularities.
 """
 
-import itertools
 import math
 from functools import lru_cache
 
@@ -18,7 +17,7 @@ import scipy.special
 from jaxtyping import Array, Float
 
 from .._types import ScalarLike
-from ._special import log_normal_density
+from ._special import log_normal_density, sinh_cosh
 
 # Beyond this many standard deviations the Gaussian weight is below the rounding of its sum.
 TAIL = {jnp.dtype("float64"): 9.0, jnp.dtype("float32"): 6.0}
@@ -187,27 +186,25 @@ def graded_panels(
     reach_down = jnp.minimum(centres - jnp.concatenate([lower[None], middle]), limits)
     reach_up = jnp.minimum(jnp.concatenate([middle, upper[None]]) - centres, limits)
     unit, weight, coarse = (jnp.asarray(a, dtype) for a in gauss_legendre(order))
-    half = 0.5 * (1 + unit)
 
-    def pieces(first, extent, sign):
-        centre, width = centres[first:, None], widths[first:, None]
-        end = jnp.arcsinh(extent[first:, None] / width)
-        margin = jnp.minimum(end / subdivisions, 3.5)
-        cuts = {1: [0 * end, end], 3: [0 * end, margin, end - margin, end]}[subdivisions]
-        rules = []
-        for left, right in itertools.pairwise(cuts):
-            t = left + (right - left) * half
-            nodes = centre + sign * width * jnp.sinh(t)
-            jacobian = 0.5 * (right - left) * width * jnp.cosh(t)
-            rules.append((nodes, jacobian * weight, jacobian * coarse))
-        return rules
-
+    # To both sides of every landmark; one array of them all, as each place where the hyperbolic
+    # functions are written out is compiled on its own.
     first, copies = (1, 2.0) if even else (0, 1.0)
-    parts = [*pieces(0, reach_up, 1.0), *pieces(first, reach_down, -1.0)]
-    nodes, fine, coarse = (
-        jnp.concatenate([a.ravel() for a in arrays]) for arrays in zip(*parts, strict=True)
-    )
-    return Rule(nodes, copies * fine, copies * coarse)
+    sign = jnp.asarray(np.repeat([1.0, -1.0], [centres.size, centres.size - first]), dtype)
+    centre, width = (jnp.concatenate([x, x[first:]])[:, None, None] for x in (centres, widths))
+    end = jnp.arcsinh(jnp.concatenate([reach_up, reach_down[first:]]) / width[:, 0, 0])
+    margin = jnp.minimum(end / subdivisions, 3.5)
+    # Cuts of t at 0, margin, end - margin and end, in these two lengths.
+    cuts = {1: [[0.0, 0.0], [1.0, 0.0]], 3: [[0.0, 0.0], [0.0, 1.0], [1.0, -1.0], [1.0, 0.0]]}
+    cut = jnp.asarray(cuts[subdivisions], dtype)[..., None]
+    half = 0.5 * (cut[1:] - cut[:-1])
+    place = cut[:-1] + half * (1 + unit)
+    of_end, of_margin = end[:, None, None], margin[:, None, None]
+    sinh, cosh = sinh_cosh(of_end * place[:, 0] + of_margin * place[:, 1])
+    half = of_end * half[:, 0] + of_margin * half[:, 1]
+    nodes = (centre + sign[:, None, None] * width * sinh).ravel()
+    jacobian = copies * half * width * cosh
+    return Rule(nodes, (jacobian * weight).ravel(), (jacobian * coarse).ravel())
 
 
 def gaussian_panels(

@@ -232,6 +232,41 @@ def largest(y) -> Scalar:
     return jnp.max(jnp.stack([jnp.max(jnp.abs(x)) for x in jax.tree.leaves(y)]))
 
 
+class _CheckedTimes(eqx.Module):
+    """Times of which is known that they increase and are within the solution's.
+
+    diffrax checks them too, in compiled code and by a call back to the host, which keeps the executable
+    out of JAX's cache and off meshes. It finds nothing wrong with these: they compare as what they are
+    known to be, and are an array otherwise.
+    """
+
+    values: Float[Array, " t"]
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.values.dtype
+
+    def astype(self, dtype) -> "_CheckedTimes":
+        return _CheckedTimes(self.values.astype(dtype))
+
+    def __len__(self) -> int:
+        return self.values.size
+
+    def __mul__(self, factor: ScalarLike) -> "_CheckedTimes":
+        return _CheckedTimes(self.values * factor)
+
+    def __getitem__(self, index):
+        return _CheckedTimes(self.values[index]) if isinstance(index, slice) else self.values[index]
+
+    def __lt__(self, other) -> bool:
+        """None is before the one before it, nor before the start."""
+        return False
+
+    def __gt__(self, other) -> bool:
+        """None is after the end."""
+        return False
+
+
 class Run(eqx.Module):
     """What diffrax has done: where it ended, and the states at the times that were asked for."""
 
@@ -267,7 +302,9 @@ def integrated(
     elif times is None:
         saveat = diffrax.SaveAt(subs=[end], dense=True)
     else:
-        saveat = diffrax.SaveAt(subs=[end, diffrax.SubSaveAt(ts=times, fn=see)])
+        listed = diffrax.SubSaveAt(ts=times, fn=see)
+        listed = eqx.tree_at(lambda sub: sub.ts, listed, _CheckedTimes(times))
+        saveat = diffrax.SaveAt(subs=[end, listed])
 
     def unbounded(t, y, args, **kwargs):
         return ~(largest(y) < _BOUND)
@@ -300,5 +337,9 @@ def integrated(
             reached = (times <= end_time).reshape(-1, *[1] * (values.ndim - 1))
             return jnp.where(reached, values, last)
 
+        # Times that are traced are first seen here.
+        ordered = jnp.all(times[1:] > times[:-1]) & jnp.all((times >= 0) & (times <= t_max))
         saved = jax.tree.map(filled, sol.ys[1], sol.ys[0])
+        saved = jax.tree.map(lambda x: jnp.where(ordered, x, jnp.nan), saved)
+        result = RESULTS.where(ordered, result, RESULTS.invalid_input)
     return Run(sol, end_time, saved, jnp.asarray(sol.stats["num_steps"]), result)

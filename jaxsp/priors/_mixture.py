@@ -1,6 +1,7 @@
 """Priors that are mixtures of Gaussians and atoms: one implementation, several names."""
 
 import abc
+import itertools
 import math
 
 import equinox as eqx
@@ -20,6 +21,7 @@ from ..numerics import (
     real_dtype,
 )
 from ..numerics._quadrature import TAIL
+from ..numerics._special import softmax
 from ._base import Prior
 
 _Components = tuple[Float[Array, " k"], Float[Array, " k"], Float[Array, " k"]]
@@ -50,13 +52,32 @@ class AbstractMixture(Prior):
 
     def log_partition(self, A: Scalar, b: Scalar) -> Scalar:
         r"""$\log \sum_k p_k (1 + A v_k)^{-1/2} \exp\frac{b \mu_k - A \mu_k^2/2 + b^2 v_k/2}{1 + A v_k}$."""
+        return log_sum_exp(self._posterior_terms(A, b))
 
+    def _posterior_terms(self, A: Scalar, b: Scalar) -> tuple[Scalar, ...]:
         def term(weight, mean, variance):
             spread = 1 + A * variance
             exponent = (b * mean - 0.5 * A * mean**2 + 0.5 * b**2 * variance) / spread
             return jnp.log(weight) - 0.5 * jnp.log(spread) + exponent
 
-        return log_sum_exp(tuple(map(term, *self.components())))
+        return tuple(map(term, *self.components()))
+
+    def denoise(self, A: ScalarLike, b: ScalarLike) -> tuple[Scalar, Scalar]:
+        r"""Posterior mean and variance.
+
+        Those of the components, $m_k = (\mu_k + b v_k) / (1 + A v_k)$ and $v_k / (1 + A v_k)$, and what
+        the means differ by, $\sum_{i<j} p_i p_j (m_i - m_j)^2$: nothing cancels.
+        """
+        dtype = real_dtype(A, b, *jax.tree.leaves(self))
+        A, b = jnp.asarray(A, dtype), jnp.asarray(b, dtype)
+        p = softmax(self._posterior_terms(A, b))
+        _, means, variances = (tuple(column) for column in self.components())
+        m = [(mean + b * v) / (1 + A * v) for mean, v in zip(means, variances, strict=True)]
+        variance = sum(p_k * v / (1 + A * v) for p_k, v in zip(p, variances, strict=True))
+        for (p_i, m_i), (p_j, m_j) in itertools.combinations(zip(p, m, strict=True), 2):
+            variance = variance + p_i * p_j * (m_i - m_j) ** 2
+        mean = sum(p_k * m_k for p_k, m_k in zip(p, m, strict=True))
+        return jnp.asarray(mean), jnp.asarray(variance)
 
     def log_evidence(self, snr: Scalar, observation: Scalar) -> Scalar:
         """The same with the square completed, so that nothing cancels at large snr."""
@@ -234,7 +255,8 @@ class GaussBernoulli(AbstractMixture):
         a, b = 0.5 * (1 - 1 / spread), centre / spread
         c = -0.5 * centre * centre / spread - jnp.log(odds)
         root = jnp.sqrt(jnp.maximum(b * b - 4 * a * c, 0.0))
-        edges = jnp.stack([-b + root, -b - root]) / jnp.maximum(2 * a, jnp.finfo(a.dtype).tiny)
+        edges = jnp.array([1.0, -1.0], root.dtype) * root - b
+        edges = edges / jnp.maximum(2 * a, jnp.finfo(a.dtype).tiny)
         edges = jnp.clip(edges, -4 * tail, 4 * tail)
         layers = 1 / jnp.maximum(jnp.abs(edges), 1.0)
         reach = tail * jnp.sqrt(spread)

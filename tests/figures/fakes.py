@@ -1,5 +1,6 @@
 """Figures that cost nothing, for tests of the machinery."""
 
+import jax
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure as Picture
@@ -30,6 +31,13 @@ class Broken:
     @staticmethod
     def make(context):
         raise ZeroDivisionError("on purpose")
+
+
+class Compiled:
+    @staticmethod
+    def make(context):
+        optimised = not jax.config.read("jax_disable_most_optimizations")
+        return _figure([Row("compiled/optimised", float(optimised), 0.0, 1.0, 0.0, "the flag")])
 
 
 class Fake(Entry):

@@ -2,6 +2,7 @@
 
 import json
 
+import jax
 import numpy as np
 import pytest
 import xarray as xr
@@ -9,7 +10,7 @@ import xarray as xr
 from jaxsp.figures import FIGURES, Context, Row, reproduce
 from jaxsp.figures._report import read_report, write_report
 
-from .fakes import TABLE
+from .fakes import TABLE, Fake
 
 KEYS = {
     "name", "value", "uncertainty", "reference", "reference_uncertainty", "source", "agrees",
@@ -52,6 +53,20 @@ def test_a_failure_does_not_stop_the_rest(tmp_path, capsys):
     assert "on purpose" in capsys.readouterr().err
     names = {row["name"]: row["agrees"] for row in read_report(tmp_path / "report.json")}
     assert names == {"wrong/two": False, "good/one": True}
+
+
+@pytest.mark.parametrize("quick", [True, False])
+@pytest.mark.parametrize("simulates", [True, False])
+@pytest.mark.parametrize("name", ["compiled", "broken"])
+def test_quick_figures_compile_fast_unless_they_simulate(tmp_path, name, quick, simulates):
+    table = {name: Fake("fake", name.title(), simulates)}
+    before = jax.config.read("jax_disable_most_optimizations")
+    assert before is False
+    [outcome] = reproduce([name], tmp_path, Context(quick=quick), figures=table)
+    if name == "compiled":
+        assert outcome.rows[0].value == (simulates or not quick)
+    # As it was, after a failure too.
+    assert jax.config.read("jax_disable_most_optimizations") is before
 
 
 def test_numbers_of_any_type_are_written(tmp_path):

@@ -218,6 +218,16 @@ def test_batches_and_saved_times():
     assert not jnp.any(jnp.isnan(errors))
 
 
+@pytest.mark.parametrize("times", [[10.0, 5.0], [5.0, 5.0], [-1.0, 5.0], [5.0, 31.0]])
+def test_traced_times_that_cannot_be_read_are_said_to_be(times):
+    """Known ones are refused (`test_bad_input`); these are first seen by compiled code."""
+    run = jax.jit(lambda times: online.solve(NET, 30.0, STATE, times=times, rtol=1e-6, throw=False))
+    found = run(jnp.array(times))
+    assert found.result == RESULTS.invalid_input
+    assert jnp.all(jnp.isnan(found.overlaps().Q))
+    assert run(jnp.array([5.0, 30.0])).result == RESULTS.successful
+
+
 def test_float32():
     single = jax.tree.map(lambda x: x.astype(jnp.float32), STATE)
     error = online.solve(NET, 20.0, single).generalization_error(20.0)

@@ -286,3 +286,33 @@ def test_a_prior_of_one_function():
     overlap = (y[1] - y[0]) * np.sum((likelihood @ (p * w)) ** 2 / np.maximum(evidence, 1e-300))
     found = weight_potential(glm_of(Uniform()), jnp.asarray(snr), 32)
     np.testing.assert_allclose(found.overlap, overlap, rtol=1e-9)
+
+
+@pytest.mark.parametrize("snr", [1e-3, 1.0, 30.0, 1e4])
+def test_derivatives_of_gaussian_weights(snr):
+    """First and second ones by Gauss-Hermite points, against those of the closed forms."""
+    mean, variance = 0.7, 1.8
+
+    def closed(x):
+        snr, mean, variance = x
+        spread = 1 + snr * variance
+        gained = snr * variance**2 / spread
+        return jnp.array([mean**2 + gained, variance / spread, -0.5 * jnp.log(spread), 1.0])
+
+    def quadrature(x):
+        snr, mean, variance = x
+        model = glm.GLM(priors.Gaussian(mean, variance), channels.Sign())
+        seen = weight_potential(model, snr, 32)
+        parts = seen.overlap, seen.error_variance, seen.negative_information, seen.normalisation
+        return jnp.stack(parts)
+
+    point = jnp.array([snr, mean, variance])
+    # In units of the argument: of log(snr), and of the others' sizes.
+    for order in (1, 2):
+        got, want = quadrature, closed
+        for _ in range(order):
+            got, want = jax.jacfwd(got), jax.jacfwd(want)
+        unit = point if order == 1 else point[:, None] * point
+        np.testing.assert_allclose(got(point) * unit, want(point) * unit, rtol=1e-10, atol=1e-11)
+    reverse = jax.jacrev(jax.jacrev(quadrature))(point)
+    np.testing.assert_allclose(reverse, got(point), rtol=1e-9, atol=1e-11)
