@@ -5,6 +5,7 @@ the one function $Q$; state evolution, two-time kernels, energies, complexities 
 from it and its derivatives.
 """
 
+import math
 from collections.abc import Callable
 
 import equinox as eqx
@@ -60,6 +61,26 @@ class Mixture(eqx.Module):
         for _ in range(order):
             function = _slope(function)
         return function(x)
+
+    def increment(
+        self, x: Float[Array, "*#s"], change: Float[Array, "*#s"], order: int = 1
+    ) -> Float[Array, "*#s"]:
+        r"""$Q^{(k)}(x + \delta) - Q^{(k)}(x)$ with $\delta$ = `change`, to the digits that it has.
+
+        Example:
+            >>> import jax.numpy as jnp
+            >>> Q = Mixture(degrees=(3,), coefficients=jnp.array([0.5]))
+            >>> bool(Q.increment(jnp.asarray(1.0), jnp.asarray(1e-20)) > 0)
+            True
+        """
+        total = jnp.zeros_like(x + change)
+        for c, p in zip(self.coefficients, self.degrees, strict=True):
+            power = p - order
+            # a^k - b^k by the sum that is its quotient by a - b; nothing is left of lower powers.
+            powers = [(x + change) ** i * x ** (power - 1 - i) for i in range(power)]
+            if powers:
+                total = total + c * math.perm(p, order) * change * sum(powers)
+        return total
 
 
 def _slope(function: Callable) -> Callable:

@@ -118,7 +118,7 @@ def _fingerprint(problem: SphericalDynamics, solver: eqx.Module, t_max) -> str:
         start,
         t_max,
     )
-    digest = hashlib.sha256(repr((4, problem.covariance.degrees, solver)).encode())
+    digest = hashlib.sha256(repr((5, problem.covariance.degrees, solver)).encode())
     for value in numbers:
         array = np.asarray(value)
         digest.update(str(array.dtype).encode() + array.tobytes())

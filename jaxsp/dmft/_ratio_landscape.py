@@ -62,6 +62,28 @@ def derivative(Q: Mixture, x: Array, order: int, factors: Array | None) -> Array
     return jnp.vectorize(at, signature="(),(k)->()")(x, factors)
 
 
+def increment(
+    Q: Mixture,
+    x: Array,
+    change: Array,
+    order: int,
+    factors: tuple[Array | None, Array | None],
+) -> Array:
+    """By how much a derivative grows from x to x + change, to the change's digits.
+
+    With factors before and after, the terms' growth is part of it.
+    """
+    before, after = factors
+    if before is None or after is None:
+        return Q.increment(x, change, order)
+
+    def at(x, change, factors):
+        return scaled(Q, factors).increment(x, change, order)
+
+    grown = jnp.vectorize(at, signature="(),(),(k)->()")(x, change, after)
+    return grown + derivative(Q, x, order, after - before)
+
+
 def landscape(problem: SphericalDynamics, mesh: Mesh, t: Scalar) -> Landscape:
     """What the rates at one time read of the problem."""
     return Landscape(

@@ -16,7 +16,7 @@ from ..numerics import RESULTS, frozen, varying_like
 from ._interpolation import lagrange_weights, slope_weights
 from ._ratio_landscape import landscape
 from ._ratio_mesh import Mesh
-from ._ratio_rates import Memory, Row, jacobian, multiplier_and_energies, rates, remember
+from ._ratio_rates import Memory, Row, jacobians, multiplier_and_energies, rates, remember
 from .problem import SphericalDynamics, scaled
 
 # Largest factors from one step to the next, and largest step in log(1 + t).
@@ -25,7 +25,7 @@ _SAFETY, _SMALLEST = 0.9, 1e-7
 # Most rows of the polynomials in the last interval but one.
 _ROWS_THERE = 5
 # Newton's last correction, in units of the tolerance, and its most iterations.
-_NEWTON, _ITERATIONS = 0.02, 10
+NEWTON, _ITERATIONS = 0.02, 10
 
 
 class Rows(eqx.Module):
@@ -36,6 +36,7 @@ class Rows(eqx.Module):
         correlation, response: on the nodes of the mesh.
         overlap, multiplier, energies: of each time.
         count: how many rows there are.
+        blocks: the row at which the first block starts (`jaxsp.dmft._ratio_blocks`); infinitely many: none.
     """
 
     clock: Float[Array, " rows"]
@@ -45,6 +46,7 @@ class Rows(eqx.Module):
     multiplier: Float[Array, " rows"]
     energies: Float[Array, "rows terms"]
     count: Count
+    blocks: Count
 
 
 class March(eqx.Module):
@@ -61,10 +63,18 @@ class March(eqx.Module):
     done: Array
 
 
-def window(clock: Array, count, x: Array, size: int) -> tuple[Array, Array]:
-    """Rows around each time x, as centred as may be, and the weights of their values there."""
+# In place of the row at which blocks start, where none do.
+NO_BLOCKS = 2**30
+
+
+def window(clock: Array, count, blocks, x: Array, size: int) -> tuple[Array, Array]:
+    """Rows around each time x, as centred as may be or those of a block, and their values' weights there."""
     after = jnp.searchsorted(clock, jax.lax.stop_gradient(x), side="right")
-    first = jnp.clip(after - size // 2, 0, jnp.maximum(count - size, 0))
+    alone = jnp.minimum(count, blocks + 1)
+    centred = jnp.clip(after - size // 2, 0, jnp.maximum(alone - size, 0))
+    block = (after - 1 - blocks) // (size - 1)
+    whole = jnp.minimum(blocks + block * (size - 1), jnp.maximum(count - size, 0))
+    first = jnp.where((after > blocks) & (count > alone), whole, centred)
     index = first[..., None] + jnp.arange(size)
     return index, lagrange_weights(x, clock[index])
 
@@ -94,7 +104,7 @@ def _stable_window(clock: Array, count, x: Array, size: int) -> tuple[Array, Arr
     Late in the day rates are so stiff that a row must agree with what is read of the rows around it: a
     recursion, which for six or more rows, read there, has solutions that grow by 4 % a row and more.
     """
-    index, weights = window(clock, count, x, size)
+    index, weights = window(clock, count, NO_BLOCKS, x, size)
     fewer = min(size, _ROWS_THERE)
     few = lagrange_weights(x, clock[count - fewer + jnp.arange(fewer)])
     few = jnp.concatenate([jnp.zeros((*x.shape, size - fewer), few.dtype), few], -1)
@@ -104,14 +114,16 @@ def _stable_window(clock: Array, count, x: Array, size: int) -> tuple[Array, Arr
 
 def _memory(mesh: Mesh, rows: Rows, clock: Array, t: Scalar, size: int) -> Memory:
     """Rows at the times of the nodes, when a row at t that is not there yet is the last one."""
-    index, weights = _stable_window(clock, rows.count + 1, jnp.log1p(mesh.theta * t), size)
+    # Times from the current one on: short before it, where rounding of the clock would be all there is.
+    index, weights = _stable_window(
+        clock - clock[rows.count], rows.count + 1, jnp.log1p(-mesh.eta * t / (1 + t)), size
+    )
     current = index == rows.count
     past = jnp.where(current, 0.0, weights)
     correlation = jnp.einsum("jm,jmk->jk", past, rows.correlation[index])
     response = jnp.einsum("jm,jmk->jk", past, rows.response[index])
     overlap = jnp.sum(past * rows.overlap[index], 1)
-    weight = jnp.sum(jnp.where(current, weights, 0.0), 1)
-    return remember(mesh, correlation, response, overlap, weight)
+    return remember(mesh, correlation, response, overlap, jnp.sum(past, 1))
 
 
 def _flat(row: Row) -> Array:
@@ -124,7 +136,7 @@ def _row(values: Array) -> Row:
 
 
 def _solve_step(problem, mesh: Mesh, rows: Rows, clock_next: Scalar, order: int, tolerance: float):
-    """The next row by the rule, its distance from the predictor, Newton's last correction and count."""
+    """The next row, flattened, by the rule; its error; Newton's last correction and count."""
     n = rows.count
     t = jnp.expm1(clock_next)
     clock = rows.clock.at[n].set(clock_next)
@@ -141,44 +153,60 @@ def _solve_step(problem, mesh: Mesh, rows: Rows, clock_next: Scalar, order: int,
     measure = 1 + t * jnp.minimum(mesh.theta, mesh.eta)
     scale = jnp.concatenate([jnp.ones_like(measure), measure, jnp.ones_like(measure[:1])])
 
-    def defect(y, land, memory, known):
+    def matrix(y, given):
+        land, memory, _ = given
+        nothing = jnp.zeros((0, mesh.theta.size), y.dtype)
+        slope, _ = jacobians(land, mesh, t, memory, _row(y), nothing)
+        return jnp.eye(y.size, dtype=y.dtype) - factor * slope
+
+    def rule(y, given):
+        land, memory, known = given
         return y + known - factor * _flat(rates(land, mesh, t, memory, _row(y)))
 
-    # Newton's method needs no derivative; its last two corrections, with the equations' derivatives
-    # let in again, give the row that of the implicit function.
-    still = frozen((land, memory, known))
     start = jax.lax.stop_gradient(predictor)
-    slope = jacobian(*(still[0], mesh, t, still[1]), _row(start))
-    matrix = jnp.eye(start.size, dtype=start.dtype) - factor * slope
-    lu = jax.scipy.linalg.lu_factor(matrix)
+    y, change, count = newton(rule, matrix, start, scale, (land, memory, known), tolerance)
+    gap = largest_change(jax.lax.stop_gradient(y) - start, scale)
+    # The rule's own error, from its distance to the predictor.
+    span = clock_next - rows.clock[last[order]]
+    error = gap * (clock_next - rows.clock[last[0]]) / span
+    return y, error, change, count
 
-    def correction(y, of):
-        return -jax.scipy.linalg.lu_solve(lu, defect(y, *of))
 
-    def size(change):
-        return jnp.max(jnp.abs(change) * scale)
+def largest_change(change: Array, scale: Array) -> Scalar:
+    """The largest change, in the units of its row."""
+    return jnp.max(jnp.abs(change) * scale)
+
+
+def newton(defect, matrix, start: Array, scale: Array, given, tolerance: float):
+    """The root, the last correction and their number, by the derivative at the start.
+
+    Newton's method needs no derivative; its last two corrections, with the equations' derivatives by what is
+    given let in again, give the root that of the implicit function.
+    """
+    still = frozen(given)
+    lu = jax.scipy.linalg.lu_factor(matrix(start, still))
+
+    def correction(y, given):
+        return -jax.scipy.linalg.lu_solve(lu, defect(y, given))
 
     def iterate(carry):
         y, _, count = carry
         change = correction(y, still)
-        return y + change, size(change), count + 1
+        return y + change, largest_change(change, scale), count + 1
 
     def unfinished(carry):
         _, change, count = carry
         return (change > 20 * tolerance) & (change < 1e3) & (count < _ITERATIONS)
 
-    first = (start, jnp.full_like(clock_next, 1e2), jnp.zeros_like(n))
+    nothing = jnp.zeros_like(start[0])
+    first = (start, nothing + 1e2, nothing.astype(int))
     y, _, count = jax.lax.while_loop(unfinished, iterate, first)
     y = jax.lax.stop_gradient(y)
     change = y
     for _ in range(2):
-        change = correction(y, (land, memory, known))
+        change = correction(y, given)
         y = y + change
-    gap = size(jax.lax.stop_gradient(y) - start)
-    # The rule's own error, from its distance to the predictor.
-    span = clock_next - rows.clock[last[order]]
-    error = gap * (clock_next - rows.clock[last[0]]) / span
-    return _row(y), error, size(jax.lax.stop_gradient(change)), count + 2
+    return y, largest_change(jax.lax.stop_gradient(change), scale), count + 2
 
 
 def _attempt(
@@ -187,46 +215,68 @@ def _attempt(
     """One step tried, and taken if its error allows."""
     rows, n = state.rows, state.rows.count
     now = rows.clock[n - 1]
-    ending = now + state.step >= last_clock
-    clock_next = jnp.where(ending, last_clock, now + state.step)
-    row, error, change, iterations = _solve_step(
-        problem, mesh, rows, clock_next, order, _NEWTON * rtol
+    clock_next = jnp.minimum(now + state.step, last_clock)
+    y, error, change, iterations = _solve_step(
+        problem, mesh, rows, clock_next, order, NEWTON * rtol
     )
-    t = jnp.expm1(clock_next)
+    state, factor = taken(
+        problem, mesh, ends, last_clock, state, clock_next[None], y[None], error, change, iterations,
+        order, rtol,
+    )  # fmt: skip
+    _, _, stiffness = _bounds(problem, jnp.expm1(clock_next))
+    soft = (softness / (1 + stiffness * jnp.expm1(clock_next))) ** (1 / (order + 2))
+    step = jnp.minimum((clock_next - now) * factor, jnp.minimum(soft, _LARGEST))
+    return with_step(state, step, clock_next)
+
+
+def taken(
+    problem, mesh, ends, last_clock, state: March, clock: Float[Array, " k"],
+    values: Float[Array, "k d"], error, change, iterations, order: int, rtol: float,
+) -> tuple[March, Scalar]:  # fmt: skip
+    """The march with one or more rows more if their error allows, and a factor for the next step."""
+    rows, n, size = state.rows, state.rows.count, clock.size
+    ending = clock[-1] >= last_clock
+    t = jnp.expm1(clock)
     epsilon = jnp.finfo(t.dtype).eps
     # The rates are the age times sums of order one, and so is their rounding.
-    converged = change <= jnp.maximum(_NEWTON * rtol, 100 * epsilon * (1 + t))
+    converged = change <= jnp.maximum(NEWTON * rtol, 100 * epsilon * (1 + t[-1]))
     fine = jnp.isfinite(error) & converged & (error <= rtol)
-    mu, energies = multiplier_and_energies(landscape(problem, mesh, t), mesh, t, row)
-    defect = jnp.abs(row.correlation[-mesh.nodes :] @ ends - 1)
+    mu, energies = jax.vmap(
+        lambda t, y: multiplier_and_energies(landscape(problem, mesh, t), mesh, t, _row(y))
+    )(t, values)
+    correlation, response, overlap = jnp.split(
+        values, [mesh.theta.size, 2 * mesh.theta.size], axis=1
+    )
+    defect = jnp.max(jnp.abs(correlation[:, -mesh.nodes :] @ ends - 1))
+
+    def written(values, new):
+        return jax.lax.dynamic_update_slice_in_dim(values, new, n, 0)
+
     # An attempt is written in any case; the count says whether it is kept.
     kept = Rows(
-        clock=rows.clock.at[n].set(jnp.where(fine, clock_next, jnp.inf)),
-        correlation=rows.correlation.at[n].set(row.correlation),
-        response=rows.response.at[n].set(row.response),
-        overlap=rows.overlap.at[n].set(row.overlap),
-        multiplier=rows.multiplier.at[n].set(mu),
-        energies=rows.energies.at[n].set(energies),
-        count=n + fine,
+        clock=written(rows.clock, jnp.where(fine, clock, jnp.inf)),
+        correlation=written(rows.correlation, correlation),
+        response=written(rows.response, response),
+        overlap=written(rows.overlap, overlap[:, 0]),
+        multiplier=written(rows.multiplier, mu),
+        energies=written(rows.energies, energies),
+        count=n + size * fine,
+        blocks=rows.blocks,
     )
     wanted = _SAFETY * (rtol / jnp.maximum(error, 1e-30)) ** (1 / (order + 1))
     wanted = jnp.where(jnp.isfinite(error) & converged, wanted, 0.5)
     factor = jnp.clip(wanted, _SHRINK, jnp.where(fine, _GROWTH, 0.9))
-    largest_energy, falling, stiffness = _bounds(problem, t)
-    soft = (softness / (1 + stiffness * t)) ** (1 / (order + 2))
-    step = jnp.minimum((clock_next - now) * factor, jnp.minimum(soft, _LARGEST))
-    energy = jax.lax.stop_gradient(jnp.sum(energies))
-    inside = (jnp.abs(energy) <= largest_energy) & (jnp.max(jnp.abs(row.correlation)) <= 1.01)
-    rising = falling & (energy > state.lowest_energy + 10 * rtol)
+    largest_energy, falling, _ = _bounds(problem, t[-1])
+    energy = jax.lax.stop_gradient(jnp.sum(energies, 1))
+    inside = (jnp.max(jnp.abs(energy)) <= largest_energy) & (jnp.max(jnp.abs(correlation)) <= 1.01)
+    rising = falling & (jnp.max(energy) > state.lowest_energy + 10 * rtol)
     result = RESULTS.where(fine & (~inside | rising), RESULTS.out_of_bounds, state.result)
-    small = _SMALLEST + 8 * epsilon * clock_next
-    result = RESULTS.where(~fine & (step < small), RESULTS.step_underflow, result)
-    full = (n + fine >= rows.clock.size) & ~(fine & ending)
+    full = (n + size * fine + size > rows.clock.size) & ~(fine & ending)
     result = RESULTS.where(full, RESULTS.max_steps_reached, result)
     failed = result != RESULTS.successful
-    return March(
+    new = March(
         rows=kept,
-        step=jax.lax.stop_gradient(step),
+        step=state.step,
         attempts=state.attempts + 1,
         rejected=state.rejected + ~fine,
         iterations=state.iterations + iterations,
@@ -236,11 +286,22 @@ def _attempt(
             state.sphere_defect,
         ),
         lowest_energy=jnp.where(
-            fine, jnp.minimum(state.lowest_energy, energy), state.lowest_energy
+            fine, jnp.minimum(state.lowest_energy, jnp.min(energy)), state.lowest_energy
         ),
         result=result,
         done=failed | (fine & ending),
     )
+    return new, factor
+
+
+def with_step(state: March, step: Scalar, clock: Scalar) -> March:
+    """The march with this step next; failed if it is too small after a rejected one."""
+    small = _SMALLEST + 8 * jnp.finfo(clock.dtype).eps * clock
+    stuck = (step < small) & ~state.done
+    result = RESULTS.where(stuck, RESULTS.step_underflow, state.result)
+    step = jax.lax.stop_gradient(step)
+    parts = lambda s: (s.step, s.result, s.done)  # noqa: E731
+    return eqx.tree_at(parts, state, (step, result, state.done | stuck))
 
 
 def advance(
@@ -268,15 +329,9 @@ def advance(
     From $t = 10^6$ on that is not enough: at 2.5e-4 oscillations with a period of ten to twenty rows
     grow by 4 to 8 % a row (1e-7 at $4 \cdot 10^6$), with orders 3 to 5, five or six rows read, 16 and 20
     nodes, and Newton's method carried to rounding; at 3e-5, with steps a third shorter, as fast in time.
-    With seven and eight rows read they grow eight- and thirty-fold in eight. The derivative by the current
-    row alone has no eigenvalue above zero there: it is the memory of rows that lets them grow.
-
-    They are oscillations of the clock: $\delta C(t, \theta t) = \theta \partial_\theta C\,
-    [g(\theta t) - g(t)]$ with one g at all ratios (correlation 0.99). The clock's own law has a prefactor
-    that falls with t, against which stands what reading misses of a g of k periods a row, at each order some
-    power of k: whatever the power, such a sum has growing solutions. Rows in blocks by collocation, five in
-    a factor of 1.28 of time, let it grow like $t^2$ instead of $t^4$; with the integral of C over all ratios
-    held fixed in place of the clock's law, or the rate of the clock an unknown, it grows faster.
+    With seven and eight rows read they grow eight- and thirty-fold in eight. They are oscillations of the
+    clock, $\delta C(t, \theta t) = \theta \partial_\theta C\, [g(\theta t) - g(t)]$ with one g at all
+    ratios (correlation 0.99). Hence the blocks of `jaxsp.dmft._ratio_blocks` for times beyond.
     """
     last_clock = jax.lax.stop_gradient(jnp.log1p(t_max))
     stop = state.attempts + attempts

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._types import Scalar
-from ._ratio_landscape import Landscape, derivative
+from ._ratio_landscape import Landscape, derivative, increment
 from ._ratio_mesh import Mesh, Stencil
 
 
@@ -43,6 +43,7 @@ class Memory(eqx.Module):
     response: Float[Array, "n n"]
     overlap: Float[Array, " n"]
     weight: Float[Array, " n"]
+    known: Float[Array, " n"]
     upper: tuple[Array, Array]
     middle: tuple[Array, Array]
     middle_weight: Float[Array, "n n"]
@@ -52,10 +53,10 @@ class Memory(eqx.Module):
     middle_partial_weight: Float[Array, "n nodes"]
 
 
-def remember(mesh: Mesh, correlation: Array, response: Array, overlap: Array, weight) -> Memory:
+def remember(mesh: Mesh, correlation: Array, response: Array, overlap: Array, known) -> Memory:
     """The memory of rows at the times of the nodes, given without the current row's part."""
     n, nodes = mesh.theta.size, mesh.nodes
-    columns, known = jnp.arange(n), 1 - weight
+    columns, weight = jnp.arange(n), 1 - known
 
     def upper(rows):
         q = mesh.quotient
@@ -80,6 +81,7 @@ def remember(mesh: Mesh, correlation: Array, response: Array, overlap: Array, we
         response=response,
         overlap=overlap,
         weight=weight,
+        known=known,
         upper=(upper(correlation), upper(response)),
         middle=(middle(correlation), middle(response)),
         middle_weight=mesh.quotient_in_time(weight, 0.0),
@@ -103,9 +105,8 @@ class Fields(eqx.Module):
     overlap: Array
     earlier_overlap: Array
     force: Array
-    multiplier: Array
     now_lower: tuple[Array, Array]
-    then_lower: tuple[Array, Array]
+    gone_lower: tuple[Array, Array]
     now_upper: tuple[Array, Array]
     then_upper: tuple[Array, Array]
     now_middle: tuple[Array, Array]
@@ -121,15 +122,14 @@ def _fields(land: Landscape, mesh: Mesh, memory: Memory, row: Row) -> Fields:
     quotients = _both(mesh.quotient, pair)
     partial, partial_quotients = _both(mesh.partial, pair), _both(mesh.partial_quotient, pair)
     earlier = (memory.correlation, memory.response)
-    force, stiffness = _sums(land, mesh, row)
+    force, _ = _sums(land, mesh, row)
     return Fields(
         own=pair,
         overlap=jnp.broadcast_to(row.overlap, n),
         earlier_overlap=memory.overlap + w * row.overlap,
         force=jnp.broadcast_to(force, n),
-        multiplier=jnp.broadcast_to(force + stiffness, n),
         now_lower=_both(mesh.product, pair),
-        then_lower=_both(lambda h, y: h + w[:, None] * y, earlier, pair),
+        gone_lower=_both(lambda h, y: h - memory.known[:, None] * y, earlier, pair),
         now_upper=_both(lambda y: jnp.broadcast_to(y, (n, n)), pair),
         then_upper=_both(lambda h, y: h + w * y, memory.upper, quotients),
         now_middle=quotients,
@@ -164,10 +164,11 @@ def _on_rays(land: Landscape, mesh: Mesh, t: Scalar, f: Fields) -> tuple[Array, 
     Q, signal, temperature = land.covariance, land.signal, land.temperature
     theta, (c, r) = jnp.asarray(mesh.theta), f.own
     own_c, own_theta = c[:, None], theta[:, None]
-    dc, dr = -c * f.force, -r * f.multiplier
+    dc = -c * f.force
 
     now_c, now_r = f.now_lower
-    then_c, then_r = f.then_lower
+    (row_c, row_r), (gone_c, gone_r) = f.now_upper, f.gone_lower
+    then_c, then_r = row_c + gone_c, row_r + gone_r
     now_factors, then_factors = land.pair("lower")
     now_1, now_2 = (derivative(Q, now_c, order, now_factors) for order in (1, 2))
     then_1, then_2 = (derivative(Q, then_c, order, then_factors) for order in (1, 2))
@@ -175,7 +176,14 @@ def _on_rays(land: Landscape, mesh: Mesh, t: Scalar, f: Fields) -> tuple[Array, 
     later = now_r * now_2 * (then_c - now_c * own_c) + now_1 * then_r
     earlier = then_r * (then_2 * (now_c - then_c * own_c) - then_1 * own_c) + now_r * then_1
     dc = dc + jnp.sum(weights * (later + own_theta * earlier), 1)
-    dr = dr + theta * r * jnp.sum(weights * then_r * (then_1 + then_2 * then_c), 1)
+    # The multiplier of the ray's time, less the current one: between rows at the same node.
+    pull = then_1 + then_2 * then_c
+    factors = (land.factors("row"), then_factors)
+    rise, turn = (increment(Q, row_c, gone_c, order, factors) for order in (1, 2))
+    rise = rise + turn * row_c + then_2 * gone_c
+    shorter = (mesh.eta * (1 + theta))[:, None]
+    less = gone_r * pull + row_r * rise - shorter * then_r * pull
+    dr = r * jnp.sum(mesh.weights * less, 1)
     for place in ("upper", "middle", "upper_partial", "middle_partial"):
         (now_c, now_r), (then_c, then_r) = (
             getattr(f, f"{when}_{place}") for when in ("now", "then")
@@ -199,9 +207,8 @@ def _on_rays(land: Landscape, mesh: Mesh, t: Scalar, f: Fields) -> tuple[Array, 
     return dc, t * dr + (theta * earlier_mu - mu) * r
 
 
-def _of_overlap(land: Landscape, mesh: Mesh, t: Scalar, row: Row, memory: Memory) -> Scalar:
+def _of_overlap(land: Landscape, mesh: Mesh, t: Scalar, row: Row, earlier: Array) -> Scalar:
     Q, (c, r, b) = land.covariance, (row.correlation, row.response, row.overlap)
-    earlier = memory.overlap + memory.weight * b
     first, second = (derivative(Q, c, order, land.factors("row")) for order in (1, 2))
     past = mesh.weights @ (r * (second * (earlier - c * b) - first * b))
     force = derivative(land.signal, b, 1, land.factors("now"))
@@ -211,7 +218,8 @@ def _of_overlap(land: Landscape, mesh: Mesh, t: Scalar, row: Row, memory: Memory
 def rates(land: Landscape, mesh: Mesh, t: Scalar, memory: Memory, row: Row) -> Row:
     """Time derivatives of a row along the rays."""
     dc, dr = _on_rays(land, mesh, t, _fields(land, mesh, memory, row))
-    return Row(dc, dr, _of_overlap(land, mesh, t, row, memory))
+    earlier = memory.overlap + memory.weight * row.overlap
+    return Row(dc, dr, _of_overlap(land, mesh, t, row, earlier))
 
 
 def multiplier_and_energies(land: Landscape, mesh: Mesh, t: Scalar, row: Row):
@@ -227,43 +235,74 @@ def multiplier_and_energies(land: Landscape, mesh: Mesh, t: Scalar, row: Row):
     return mu, -fall - t * (slopes @ (mesh.weights * row.response))
 
 
-def jacobian(land: Landscape, mesh: Mesh, t: Scalar, memory: Memory, row: Row) -> Array:
-    """Derivative of `rates` by the row, both flattened.
+def jacobians(
+    land: Landscape, mesh: Mesh, t: Scalar, memory: Memory, row: Row, others: Float[Array, "k n"]
+) -> tuple[Array, Array]:
+    """Derivatives of `rates` by the row, and by other rows that memory reads with these weights; flattened.
 
     Each ray's equation reads its own line of `Fields`, so one reverse pass with all ones has all the
     derivatives by them, and the stencils bring them to the nodes: the cost of a few evaluations.
     """
     fields = _fields(land, mesh, memory, row)
-    n, nodes = mesh.theta.size, mesh.nodes
-    lines = jnp.arange(n)[:, None]
+    n = mesh.theta.size
     _, pull = jax.vjp(lambda f: _on_rays(land, mesh, t, f), fields)
     one, zero = jnp.ones(n, t.dtype), jnp.zeros(n, t.dtype)
-    by_force, by_stiffness = jax.jacrev(lambda row: _sums(land, mesh, row))(row)
+    lines = [pull(cotangent)[0] for cotangent in ((one, zero), (zero, one))]
+    by_force = jax.grad(lambda row: _sums(land, mesh, row)[0])(row)
+    by_row, by_overlap = jax.grad(
+        lambda row, earlier: _of_overlap(land, mesh, t, row, earlier), argnums=(0, 1)
+    )(row, memory.overlap + memory.weight * row.overlap)
+
+    def own(g: Fields) -> Array:
+        forces = (by_force.correlation, by_force.response)
+        blocks = [
+            _by_reading(mesh, g, which, memory.weight, now=True)
+            - g.gone_lower[which]
+            + g.now_upper[which]
+            + jnp.diag(g.own[which])
+            + g.force[:, None] * forces[which]
+            for which in (0, 1)
+        ]
+        overlap = g.overlap + g.earlier_overlap * memory.weight
+        return jnp.concatenate([*blocks, overlap[:, None]], 1)
+
+    def other(weight: Array) -> Array:
+        rays = [
+            jnp.concatenate(
+                [_by_reading(mesh, g, which, weight, now=False) for which in (0, 1)]
+                + [(g.earlier_overlap * weight)[:, None]],
+                1,
+            )
+            for g in lines
+        ]
+        last = jnp.zeros((1, 2 * n + 1), t.dtype).at[0, -1].set(by_overlap @ weight)
+        return jnp.concatenate([*rays, last])
+
+    overlap = by_row.overlap + by_overlap @ memory.weight
+    last = jnp.concatenate([by_row.correlation, by_row.response, overlap[None]])
+    mine = jnp.concatenate([*(own(g) for g in lines), last[None]])
+    return mine, jax.lax.map(other, others)
+
+
+def _by_reading(mesh: Mesh, g: Fields, which: int, weight: Array, *, now: bool) -> Array:
+    """What a row adds by being read between the nodes: in memory with a weight, and as the current one."""
+    n, nodes = mesh.theta.size, mesh.nodes
+    lines = jnp.arange(n)[:, None]
 
     def spread(total, values, stencil: Stencil):
         return total.at[lines, stencil.panel].add(values[..., None] * stencil.weights)
 
-    def block(g: Fields, which: int) -> Array:
-        total = jnp.zeros((n, n // nodes, nodes), t.dtype)
+    quotients = g.then_upper[which] * weight
+    partial = g.then_middle_partial[which] * mesh.partial_quotient_in_time(weight, 0.0)
+    partial_quotients = g.then_upper_partial[which] * mesh.partial_in_time(weight, 0.0)
+    total = jnp.zeros((n, n // nodes, nodes), weight.dtype)
+    if now:
+        quotients = quotients + g.now_middle[which]
+        partial = partial + g.now_upper_partial[which]
+        partial_quotients = partial_quotients + g.now_middle_partial[which]
         total = spread(total, g.now_lower[which], mesh.product)
-        quotients = g.now_middle[which] + g.then_upper[which] * memory.weight
-        total = spread(total, quotients, mesh.quotient)
-        partial = g.then_middle_partial[which] * memory.middle_partial_weight
-        total = spread(total, g.now_upper_partial[which] + partial, mesh.partial)
-        partial = g.then_upper_partial[which] * memory.upper_partial_weight
-        total = spread(total, g.now_middle_partial[which] + partial, mesh.partial_quotient)
-        total = total.reshape(n, n)
-        total = total + g.then_lower[which] * memory.weight[:, None] + g.now_upper[which]
-        total = total + g.then_middle[which] * memory.middle_weight + jnp.diag(g.own[which])
-        force, stiffness = ((x.correlation, x.response)[which] for x in (by_force, by_stiffness))
-        total = total + (g.force + g.multiplier)[:, None] * force
-        return total + g.multiplier[:, None] * stiffness
-
-    parts = []
-    for cotangent in ((one, zero), (zero, one)):
-        g = pull(cotangent)[0]
-        overlap = (g.overlap + g.earlier_overlap * memory.weight)[:, None]
-        parts.append(jnp.concatenate([block(g, 0), block(g, 1), overlap], 1))
-    last = jax.grad(lambda row: _of_overlap(land, mesh, t, row, memory))(row)
-    parts.append(jnp.concatenate([last.correlation, last.response, last.overlap[None]])[None])
-    return jnp.concatenate(parts)
+    total = spread(total, quotients, mesh.quotient)
+    total = spread(total, partial, mesh.partial)
+    total = spread(total, partial_quotients, mesh.partial_quotient)
+    total = total.reshape(n, n) + g.gone_lower[which] * weight[:, None]
+    return total + g.then_middle[which] * mesh.quotient_in_time(weight, 0.0)

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from .._types import Count, Scalar
 from ..numerics import is_concrete
-from ._ratio_march import Rows, window
+from ._ratio_march import NO_BLOCKS, Rows, window
 from ._ratio_mesh import Mesh, Panels
 from .problem import SphericalDynamics, protocol_times, scaled
 from .solution import Solution, Table
@@ -17,8 +17,8 @@ from .solution import Solution, Table
 class RatioTable(Table):
     r"""Values at the steps' times; two-time functions on nodes of the ratio $t'/t$.
 
-    Between times read by polynomials in $\log(1 + t)$ at a fixed ratio, between ratios by those of the
-    panels.
+    Between times read by polynomials in $\log(1 + t)$ at a fixed ratio (of blocks, by their own), between
+    ratios by those of the panels.
     """
 
     correlation: Float[Array, "n k"]
@@ -29,6 +29,7 @@ class RatioTable(Table):
     energies: Float[Array, "n terms"]
     clock: Float[Array, " n"]
     count: Count
+    blocks: Count
     ratios: Float[Array, " k"]
     halvings: int = eqx.field(static=True)
     nodes: int = eqx.field(static=True)
@@ -63,7 +64,7 @@ class RatioTable(Table):
         return jnp.sum(rows * weights, -1)
 
     def _window(self, t: Array) -> tuple[Array, Array]:
-        return window(self.clock, self.count, jnp.log1p(t), self.degree + 1)
+        return window(self.clock, self.count, self.blocks, jnp.log1p(t), self.degree + 1)
 
 
 def table_of(rows: Rows, mesh: Mesh, halvings: int, degree: int) -> RatioTable:
@@ -87,6 +88,7 @@ def table_of(rows: Rows, mesh: Mesh, halvings: int, degree: int) -> RatioTable:
         energies=rows.energies,
         clock=rows.clock,
         count=rows.count,
+        blocks=rows.blocks,
         ratios=jnp.asarray(mesh.theta),
         halvings=halvings,
         nodes=mesh.nodes,
@@ -115,6 +117,7 @@ def first_rows(start: Solution, mesh: Mesh, room: int) -> Rows:
         multiplier=padded(start.table.multiplier),
         energies=padded(start.table.energies),
         count=jnp.asarray(n),
+        blocks=jnp.asarray(NO_BLOCKS),
     )
 
 

@@ -16,6 +16,7 @@ from .._types import Scalar
 from ..numerics import RESULTS, first_failure, is_concrete
 from ._checkpoint import Checkpoint
 from ._interpolation import lagrange_weights
+from ._ratio_blocks import advance_blocks, begin_blocks
 from ._ratio_march import March, advance, begin
 from ._ratio_mesh import Mesh, Panels, ratio_mesh
 from ._ratio_table import disagreement, first_rows, rate_of, table_of
@@ -25,7 +26,7 @@ from .uniform import UniformGrid
 
 # The start: a uniform grid, up to so many times the inverse rate.
 _START, _TIMES = UniformGrid(steps=96, levels=3), 4.0
-_CHUNK, _BLOCK = 16, 128
+_ROOM = 128
 # How much coarser the second solution is, and how much worse than asked it may show the first to be.
 _COARSER, _FEWER_NODES, _WORST = 8.0, 2, 100.0
 _LEAST_ROOM = 192
@@ -35,6 +36,10 @@ _SHARE, _SOFT, _SOFTEST = 0.25, 50.0, 2.5e-4
 # What a panel's polynomial misses falls by so much with each node: a power of the ratio is singular one
 # panel's width beside it.
 _DECAY, _FEWEST, _MOST = 3 + math.sqrt(8), 10, 24
+# From this time on, in units of the inverse rate, rows come in blocks.
+_OLD = 1e6
+# Attempts between two checkpoints.
+_CHUNK = {advance: 16, advance_blocks: 1}
 
 
 class RatioGrid(eqx.Module):
@@ -55,9 +60,9 @@ class RatioGrid(eqx.Module):
     What an old glass is least sure of is its clock: the equations nearly allow any $t \to h(t)$, and energies
     hardly see it, but correlations do. For the pure 3-spin at zero temperature up to $t = 10^6$, with the
     default tolerance, the second solution, of longer steps, has $C(t, \theta t)$ off by
-    $8 \cdot 10^{-5}$, where $10^{-4}$ still counts as successful. Beyond, oscillations with a period of ten
-    to twenty rows grow by 5 % a row (seen with 12, 16 and 20 nodes), until steps shrink (with 12 from
-    $6 \cdot 10^6$ on) and the status says that it failed.
+    $8 \cdot 10^{-5}$, where $10^{-4}$ still counts as successful. From $10^6$ inverse rates on rows that
+    follow one by one would let oscillations of the clock grow; they come in blocks there, `order` + 1 of
+    them, which Radau's collocation solves for jointly. (Such a block counts as one step.)
 
     Protocols of temperature and strengths are read at all times of the integrals. They have to be smooth:
     at a corner the order of panels and of steps is lost.
@@ -136,7 +141,7 @@ class RatioGrid(eqx.Module):
         """Tolerance and nodes of the solution, and of the second one that tells its error."""
         nodes = self.nodes
         if nodes is None:
-            soft = self._settings(self.rtol)["softness"]
+            soft = self._softness(self.rtol)
             wanted = math.log(2 ** (halvings - 1) / soft) / math.log(_DECAY)
             nodes = min(max(math.ceil(wanted), _FEWEST), _MOST)
         coarser = (min(_COARSER * self.rtol, 0.1), max(nodes - _FEWER_NODES, 4))
@@ -161,12 +166,24 @@ class RatioGrid(eqx.Module):
         state = _begin(start, mesh, self.max_steps)
         attempts = jnp.asarray(8 * self.max_steps)
         ends = _diagonal_weights(halvings, nodes, t_max.dtype)
-        return advance(problem, mesh, ends, state, t_max, attempts, **self._settings(rtol))
+        for phase in self._phases(problem, t_max, halvings, rtol):
+            state = phase.entered(state)
+            state = phase.march(problem, mesh, ends, state, phase.until, attempts, **phase.settings)
+        return state
 
-    def _settings(self, rtol: float) -> dict:
-        """Of the steps of a solution, by its tolerance."""
-        softness = min(_SOFT * self.rtol, _SOFTEST) * rtol / self.rtol
-        return {"order": self.order, "rtol": _SHARE * rtol, "softness": softness}
+    def _softness(self, rtol: float) -> float:
+        return min(_SOFT * self.rtol, _SOFTEST) * rtol / self.rtol
+
+    def _phases(
+        self, problem: SphericalDynamics, t_max: Scalar, halvings: int, rtol: float
+    ) -> list["_Phase"]:
+        """Rows one by one, and for as many panels as old systems have, then blocks of them."""
+        each = {"order": self.order, "rtol": _SHARE * rtol}
+        alone = {**each, "softness": self._softness(rtol)}
+        if 2.0 ** (halvings - 1) <= _OLD:
+            return [_Phase(advance, t_max, alone)]
+        old = jnp.minimum(_OLD / rate_of(problem, t_max), t_max)
+        return [_Phase(advance, old, alone), _Phase(advance_blocks, t_max, each)]
 
     def _in_chunks(self, problem, t_max, halvings, kept, progress) -> list[March]:
         """The marches one after the other, from where a checkpoint has them, with a bar in decades."""
@@ -180,18 +197,40 @@ class RatioGrid(eqx.Module):
                 if lane == len(states):
                     start = _start(problem, t_max) if start is None else start
                     states.append(_begin(start, mesh, self.max_steps))
-                while not bool(states[lane].done):
-                    before = _decades(_time(states[lane]))
-                    states[lane] = _compiled_advance(
-                        problem, mesh, ends, states[lane], t_max, jnp.asarray(_CHUNK),
-                        **self._settings(rtol),
-                    )  # fmt: skip
-                    kept.write(states)
-                    tell(_decades(_time(states[lane])) - before)
+                for phase in self._phases(problem, t_max, halvings, rtol):
+                    states[lane] = phase.entered(states[lane])
+                    while not bool(states[lane].done):
+                        before = _decades(_time(states[lane]))
+                        states[lane] = _compiled(
+                            phase.march, problem, mesh, ends, states[lane], phase.until,
+                            jnp.asarray(_CHUNK[phase.march]), **phase.settings,
+                        )  # fmt: skip
+                        kept.write(states)
+                        tell(_decades(_time(states[lane])) - before)
         return states
 
 
-_compiled_advance = eqx.filter_jit(advance)
+@dataclasses.dataclass
+class _Phase:
+    """One way to march, and until when."""
+
+    march: Callable[..., March]
+    until: Scalar
+    settings: dict
+
+    def entered(self, state: March) -> March:
+        """The march as it stands at the begin of the phase, or where it was left."""
+        reached = state.rows.clock[state.rows.count - 1] >= jnp.log1p(self.until)
+        failed = state.result != RESULTS.successful
+        state = eqx.tree_at(lambda s: s.done, state, failed | reached)
+        if self.march is advance_blocks:
+            state = begin_blocks(state, self.settings["order"])
+        return state
+
+
+@eqx.filter_jit
+def _compiled(march: Callable[..., March], *args, **settings) -> March:
+    return march(*args, **settings)
 
 
 def _start(problem: SphericalDynamics, t_max: Scalar) -> Solution:
@@ -268,7 +307,7 @@ def _trimmed(solution: Solution) -> Solution:
     """Without most of the room that was not needed; sizes stay few, and what reads them compiled."""
     table = solution.table
     room, count = table.overlap.shape[0], int(table.count)  # pyright: ignore
-    size = min(room, _BLOCK * math.ceil(count / _BLOCK))
+    size = min(room, _ROOM * math.ceil(count / _ROOM))
 
     def cut(x):
         return jnp.asarray(np.asarray(x)[:size]) if jnp.ndim(x) and x.shape[0] == room else x

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jaxsp import SolverError, dmft, spiked
+from jaxsp.dmft import _ratio_blocks
 from jaxsp.numerics import RESULTS
 
 MODEL = spiked.MatrixTensor(p=3, delta2=0.5, deltap=4.0)
@@ -73,6 +74,53 @@ def test_agrees_with_the_uniform_grid_up_to_t_50():
         for name in ("correlation", "response", "integrated_response"):
             gap = np.abs(getattr(found, name)(t, s) - getattr(expected, name)(t, s))
             assert np.max(gap) < 1e-6, (name, ratio)
+
+
+@pytest.fixture
+def old_at_once(monkeypatch):
+    """Rows in blocks from soon after the start on, as otherwise from times of 10^6 on."""
+    monkeypatch.setattr("jaxsp.dmft.ratio._OLD", 5.0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("temperature", "strengths"), [(0.0, None), (1.0, None), (0.5, annealed)])
+def test_blocks_agree_with_the_uniform_grid(old_at_once, temperature, strengths):
+    test_agrees_with_the_uniform_grid(temperature, strengths, SMALL)
+
+
+@pytest.mark.slow
+def test_blocks_of_an_aging_glass(old_at_once):
+    """Against the uniform grid up to t = 12; blocks of six rows one after the other."""
+    found = dmft.solve(PURE, 12.0, solver=dmft.RatioGrid(estimate_error=False))
+    expected = dmft.solve(PURE, 12.0, solver=dmft.UniformGrid(steps=192))
+    assert float(expected.error_estimate) < 1e-7
+    table = found.table
+    assert int(table.count) - int(table.blocks) - 1 >= 5 * 5
+    t = np.linspace(2.0, 12.0, 31)
+    for name in ("overlap", "energy", "multiplier"):
+        gap = np.abs(getattr(found, name)(t) - getattr(expected, name)(t))
+        assert np.max(gap) < 1e-6, name
+    for theta in (0.0, 0.02, 0.2, 0.5, 0.8, 0.98, 1.0):
+        for name in ("correlation", "response", "integrated_response"):
+            gap = getattr(found, name)(t, theta * t) - getattr(expected, name)(t, theta * t)
+            assert np.max(np.abs(gap)) < 1e-6, (name, theta)
+
+
+@pytest.mark.slow
+def test_blocks_go_on_from_a_checkpoint(old_at_once, tmp_path):
+    """The third message comes from a block."""
+    test_goes_on_from_a_checkpoint_to_the_same_bits(tmp_path, ALONE, 3)
+
+
+def test_points_of_a_block():
+    """Radau's: quadrature through them is exact to degree 2 k - 2; slopes are those of polynomials."""
+    points, slopes, coefficient = _ratio_blocks.radau(5)
+    weights = np.linalg.solve(np.vander(points, 5, increasing=True).T, 1 / np.arange(1.0, 6.0))
+    degrees = np.arange(9)
+    np.testing.assert_allclose(weights @ points[:, None] ** degrees, 1 / (degrees + 1), rtol=1e-13)
+    nodes = np.append(0.0, points)
+    np.testing.assert_allclose(slopes @ nodes**5, 5 * points**4, rtol=1e-12)
+    np.testing.assert_allclose(coefficient @ (3 * nodes**5 - nodes**2), 3 / 252, rtol=1e-11)
 
 
 class Interrupted(Exception):
@@ -184,6 +232,23 @@ def test_derivatives_and_batches():
         solver=grid,
     )
     np.testing.assert_allclose(values(points)[1, 0], alone.overlap(1.5), rtol=1e-9)
+
+
+@pytest.mark.slow
+def test_derivatives_through_blocks(old_at_once):
+    """Forward mode against central differences."""
+    grid = dmft.RatioGrid(rtol=1e-5, panels=5, nodes=6, estimate_error=False)
+
+    def end(delta2):
+        model = spiked.MatrixTensor(p=3, delta2=delta2, deltap=4.0)
+        problem = dmft.SphericalDynamics(model, 0.3, initial_overlap=0.1)
+        found = dmft.solve(problem, T_MAX, solver=grid, throw=False)
+        return jnp.stack([found.overlap(T_MAX), found.energy(3.9), found.response(3.8, 2.7)])
+
+    slope = jax.jit(jax.jacfwd(end))(0.5)
+    values = jax.jit(end)
+    expected = (values(0.501) - values(0.499)) / 2e-3
+    np.testing.assert_allclose(slope, expected, rtol=3e-4, atol=1e-5)
 
 
 @pytest.mark.slow

@@ -1,0 +1,199 @@
+r"""Old systems: rows in blocks, solved for jointly by Radau's collocation in $\log(1 + t)$.
+
+Where the law of the clock is soft (`jaxsp.dmft._ratio_march.advance`), rows one by one let oscillations of
+it grow, at every order of what is read between them. A block's rows are the values of one polynomial,
+which satisfies the equations at the rows' times; what is read within a block is that polynomial, never one
+across its ends. For the pure 3-spin, five rows in a factor of 1.28 of time and 14 nodes, the polynomials'
+last coefficients stay at 1e-7 from $10^6$ to $10^7$. (With 12 nodes they grow, like $t^2$.)
+"""
+
+import functools
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from .._types import Count, Scalar
+from ..numerics import RESULTS, frozen
+from ._interpolation import lagrange_weights
+from ._ratio_landscape import landscape
+from ._ratio_march import NO_BLOCKS, March, Rows, largest_change, newton, taken, window, with_step
+from ._ratio_mesh import Mesh
+from ._ratio_rates import Row, jacobians, rates, remember
+from .problem import SphericalDynamics
+
+# Largest span of a block in log(1 + t).
+_SPAN = 0.25
+
+
+@functools.lru_cache(maxsize=8)
+def radau(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Radau's points in (0, 1], from the values at 0 and there to the slopes there and the last coefficient.
+
+    The coefficient is that of the polynomial's last term in Legendre polynomials.
+    """
+    legendre = np.polynomial.legendre
+    points = legendre.legroots(np.append(np.zeros(size - 1), [-1.0, 1.0]))
+    points = np.append(0.5 * (1 + np.sort(points)[:-1]), 1.0)
+    nodes = np.append(0.0, points)
+    values = legendre.legvander(2 * nodes - 1, size)
+    slopes = np.stack(
+        [2 * legendre.legval(2 * points - 1, legendre.legder(c)) for c in np.eye(size + 1)], 1
+    )
+    inverse = np.linalg.inv(values)
+    return points, slopes @ inverse, inverse[-1]
+
+
+def begin_blocks(state: March, order: int) -> March:
+    """The march with blocks from its last row on, if there is none yet; failed if there is no room."""
+    rows = state.rows
+    first = rows.blocks == NO_BLOCKS
+    blocks = jnp.where(first, rows.count - 1, rows.blocks)
+    step = jnp.where(first, _SPAN, state.step)
+    full = ~state.done & (rows.count + order + 1 > rows.clock.size)
+    result = RESULTS.where(full, RESULTS.max_steps_reached, state.result)
+    return eqx.tree_at(
+        lambda s: (s.rows.blocks, s.step, s.result, s.done),
+        state,
+        (blocks, step, result, state.done | full),
+    )
+
+
+def advance_blocks(
+    problem: SphericalDynamics,
+    mesh: Mesh,
+    ends: Array,
+    state: March,
+    t_max: Scalar,
+    attempts: Count,
+    *,
+    order: int,
+    rtol: float,
+) -> March:
+    """At most so many blocks more, of order + 1 rows each, or up to the last time."""
+    last_clock = jax.lax.stop_gradient(jnp.log1p(t_max))
+    stop = state.attempts + attempts
+    return jax.lax.while_loop(
+        lambda s: ~s.done & (s.attempts < stop),
+        lambda s: _attempt(problem, mesh, ends, last_clock, s, order, rtol),
+        state,
+    )
+
+
+def _attempt(problem, mesh, ends, last_clock, state: March, order: int, rtol: float) -> March:
+    """One block tried, and taken if its error allows."""
+    rows = state.rows
+    now = rows.clock[rows.count - 1]
+    points, _, last_coefficient = radau(order + 1)
+    end = jnp.minimum(now + jnp.minimum(state.step, _SPAN), last_clock)
+    clock = now + (end - now) * jnp.asarray(points, now.dtype)
+    clock = clock.at[-1].set(end)
+    values, change, iterations, scale = _solve(problem, mesh, rows, clock, order, rtol)
+    whole = jnp.concatenate([_last_values(rows, jnp.asarray([0])), values])
+    coefficient = jax.lax.stop_gradient(jnp.asarray(last_coefficient, now.dtype) @ whole)
+    error = largest_change(coefficient, scale[-1])
+    state, factor = taken(
+        problem, mesh, ends, last_clock, state, clock, values, error, change, iterations, order,
+        rtol,
+    )  # fmt: skip
+    return with_step(state, jnp.minimum((end - now) * factor, _SPAN), end)
+
+
+def _last_values(rows: Rows, back: Array) -> Array:
+    """Rows so many before the last one, flattened."""
+    index = rows.count - 1 - back
+    parts = (rows.correlation[index], rows.response[index], rows.overlap[index, None])
+    return jnp.concatenate(parts, 1)
+
+
+def _solve(problem, mesh: Mesh, rows: Rows, clock: Float[Array, " k"], order: int, rtol: float):
+    """The rows of a block, Newton's last correction and count, and the scales of their values."""
+    size, n = clock.size, mesh.theta.size
+    now = rows.clock[rows.count - 1]
+    span, t = clock[-1] - now, jnp.expm1(clock)
+    _, slopes, _ = radau(size)
+    slopes = jnp.asarray(slopes, clock.dtype)
+    before = _last_values(rows, jnp.asarray([0]))[0]
+    lands = jax.vmap(lambda t: landscape(problem, mesh, t))(t)
+    histories = jax.lax.map(
+        lambda stage: _history(mesh, rows, clock, stage, order + 2), jnp.arange(size)
+    )
+
+    def memory_and_row(y, stage, history):
+        correlation, response, overlap, known, weights = history
+        others = weights * (jnp.arange(size) != stage)[:, None]
+        parts = (y[:, :n], y[:, n : 2 * n])
+        correlation, response = (
+            past + jnp.einsum("kj,ki->ji", others, part)
+            for past, part in zip((correlation, response), parts, strict=True)
+        )
+        overlap = overlap + y[:, -1] @ others
+        memory = remember(mesh, correlation, response, overlap, known + jnp.sum(others, 0))
+        return memory, Row(y[stage, :n], y[stage, n : 2 * n], y[stage, 2 * n]), others
+
+    def defect(y, given):
+        lands, histories, before = given
+
+        def rate(stage):
+            stage, t, land, history = stage
+            memory, row, _ = memory_and_row(y, stage, history)
+            new = rates(land, mesh, t, memory, row)
+            return jnp.concatenate([new.correlation, new.response, new.overlap[None]])
+
+        new = jax.lax.map(rate, (jnp.arange(size), t, lands, histories))
+        steep = slopes[:, :1] * before + slopes[:, 1:] @ y
+        return (steep - span * (1 + t)[:, None] * new).ravel()
+
+    def matrix(y, given):
+        lands, histories, _ = given
+
+        def line(stage):
+            stage, t, land, history, slope = stage
+            memory, row, others = memory_and_row(y, stage, history)
+            own, by_others = jacobians(land, mesh, t, memory, row, others)
+            blocks = by_others.at[stage].set(own)
+            eye = jnp.eye(y.shape[1], dtype=y.dtype)
+            blocks = slope[:, None, None] * eye - span * (1 + t) * blocks
+            return blocks.transpose(1, 0, 2).reshape(y.shape[1], -1)
+
+        whole = jax.lax.map(line, (jnp.arange(size), t, lands, histories, slopes[:, 1:]))
+        return whole.reshape(y.size, y.size)
+
+    # The polynomial through the rows that the last block read, or through as far apart ones.
+    stride = span / order / (now - rows.clock[rows.count - 2])
+    stride = jnp.where(rows.count - 1 > rows.blocks, 1, jnp.maximum(stride, 1).astype(int))
+    back = stride * jnp.arange(order + 1)
+    start = lagrange_weights(clock, rows.clock[rows.count - 1 - back]) @ _last_values(rows, back)
+    measure = 1 + t[:, None] * jnp.minimum(mesh.theta, mesh.eta)
+    ones = jnp.ones_like(measure)
+    scale = jnp.concatenate([ones, measure, ones[:, :1]], 1)
+    given = (lands, histories, before)
+    y, change, iterations = newton(
+        lambda y, given: defect(y.reshape(start.shape), given),
+        lambda y, given: matrix(y.reshape(start.shape), given),
+        start.ravel(), scale.ravel(), given, NEWTON * rtol,
+    )  # fmt: skip
+    return y.reshape(start.shape), change, iterations, frozen(scale)
+
+
+def _history(mesh: Mesh, rows: Rows, clock: Array, stage: Count, size: int):
+    """Earlier rows at the times of the nodes of one of a block's rows, and what the block's rows weigh."""
+    count, k = rows.count, clock.size
+    whole = jax.lax.dynamic_update_slice_in_dim(rows.clock, clock, count, 0)
+    t = jnp.expm1(clock[stage])
+    # Times from the row's own on: short before it, where rounding of the clock would be all there is.
+    index, weights = window(
+        whole - clock[stage],
+        count + k,
+        rows.blocks,
+        jnp.log1p(-mesh.eta * t / (1 + t)),
+        size,
+    )
+    inside = index[None] == count + jnp.arange(k)[:, None, None]
+    of_block = jnp.sum(jnp.where(inside, weights, 0.0), -1)
+    past = jnp.where(index >= count, 0.0, weights)
+    correlation = jnp.einsum("jm,jmk->jk", past, rows.correlation[index])
+    response = jnp.einsum("jm,jmk->jk", past, rows.response[index])
+    return correlation, response, jnp.sum(past * rows.overlap[index], 1), jnp.sum(past, 1), of_block
