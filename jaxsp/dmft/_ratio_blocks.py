@@ -19,7 +19,17 @@ from .._types import Count, Scalar
 from ..numerics import RESULTS, frozen
 from ._interpolation import lagrange_weights
 from ._ratio_landscape import landscape
-from ._ratio_march import NO_BLOCKS, March, Rows, largest_change, newton, taken, window, with_step
+from ._ratio_march import (
+    NEWTON,
+    NO_BLOCKS,
+    March,
+    Rows,
+    largest_change,
+    newton,
+    taken,
+    window,
+    with_step,
+)
 from ._ratio_mesh import Mesh
 from ._ratio_rates import Row, jacobians, rates, remember
 from .problem import SphericalDynamics

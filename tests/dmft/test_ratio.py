@@ -119,7 +119,7 @@ def test_points_of_a_block():
     degrees = np.arange(9)
     np.testing.assert_allclose(weights @ points[:, None] ** degrees, 1 / (degrees + 1), rtol=1e-13)
     nodes = np.append(0.0, points)
-    np.testing.assert_allclose(slopes @ nodes**5, 5 * points**4, rtol=1e-12)
+    np.testing.assert_allclose(slopes @ nodes**5, 5 * points**4, atol=1e-14)
     np.testing.assert_allclose(coefficient @ (3 * nodes**5 - nodes**2), 3 / 252, rtol=1e-11)
 
 
