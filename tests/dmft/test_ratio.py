@@ -108,7 +108,7 @@ def test_blocks_of_an_aging_glass(old_at_once):
 
 @pytest.mark.slow
 def test_blocks_go_on_from_a_checkpoint(old_at_once, tmp_path):
-    """The third message comes from a block."""
+    """The third message comes from a block, after one that was rejected."""
     test_goes_on_from_a_checkpoint_to_the_same_bits(tmp_path, ALONE, 3)
 
 
@@ -146,7 +146,8 @@ def test_goes_on_from_a_checkpoint_to_the_same_bits(tmp_path, solver, chunks):
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
     done = [0.0, *(progress.done for progress in seen)]
     assert len(seen) == chunks
-    assert np.all(np.diff([*done, seen[-1].total]) > 0)
+    # A block that is rejected is no progress.
+    assert np.all(np.diff([*done, seen[-1].total]) >= 0)
     found = dmft.solve(problem, T_MAX, solver=solver, checkpoint=path, progress=seen.append)
     # It went on where it stood, and did not begin again.
     assert seen[chunks].done > done[-1]
