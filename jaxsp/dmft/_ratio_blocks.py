@@ -172,9 +172,12 @@ def _solve(problem, mesh: Mesh, rows: Rows, clock: Float[Array, " k"], order: in
         return whole.reshape(y.size, y.size)
 
     # The polynomial through the rows that the last block read, or through as far apart ones.
-    stride = span / order / (now - rows.clock[rows.count - 2])
-    stride = jnp.where(rows.count - 1 > rows.blocks, 1, jnp.maximum(stride, 1).astype(int))
-    back = stride * jnp.arange(order + 1)
+    k = jnp.arange(order + 1)
+    apart = rows.count - 1 - jnp.searchsorted(rows.clock, now - span * k / order)
+    apart = jax.lax.cummax(jnp.maximum(apart - k, 0)) + k
+    back = jnp.where(
+        rows.count - 1 > rows.blocks, k, jnp.minimum(apart, rows.count - 1 - order + k)
+    )
     start = lagrange_weights(clock, rows.clock[rows.count - 1 - back]) @ _last_values(rows, back)
     measure = 1 + t[:, None] * jnp.minimum(mesh.theta, mesh.eta)
     ones = jnp.ones_like(measure)

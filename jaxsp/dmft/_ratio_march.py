@@ -310,13 +310,14 @@ def advance(
     ends: Array,
     state: March,
     t_max: Scalar,
+    until: Scalar,
     attempts: Count,
     *,
     order: int,
     rtol: float,
     softness: float,
 ) -> March:
-    r"""At most so many attempts more, or up to the last time.
+    r"""At most so many attempts more, or up to the last time or the first row that is not before `until`.
 
     Old glasses are soft: nothing but the last small terms of the equations says how their clock runs
     ($t \to h(t)$ leaves the others as they are). Reading rows between their times breaks that, by $t$
@@ -333,10 +334,10 @@ def advance(
     clock, $\delta C(t, \theta t) = \theta \partial_\theta C\, [g(\theta t) - g(t)]$ with one g at all
     ratios (correlation 0.99). Hence the blocks of `jaxsp.dmft._ratio_blocks` for times beyond.
     """
-    last_clock = jax.lax.stop_gradient(jnp.log1p(t_max))
+    last_clock, end = jax.lax.stop_gradient((jnp.log1p(t_max), jnp.log1p(until)))
     stop = state.attempts + attempts
     return jax.lax.while_loop(
-        lambda s: ~s.done & (s.attempts < stop),
+        lambda s: ~s.done & (s.attempts < stop) & (s.rows.clock[s.rows.count - 1] < end),
         lambda s: _attempt(problem, mesh, ends, last_clock, s, order, rtol, softness),
         state,
     )

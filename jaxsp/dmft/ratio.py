@@ -168,7 +168,7 @@ class RatioGrid(eqx.Module):
         ends = _diagonal_weights(halvings, nodes, t_max.dtype)
         for phase in self._phases(problem, t_max, halvings, rtol):
             state = phase.entered(state)
-            state = phase.march(problem, mesh, ends, state, phase.until, attempts, **phase.settings)
+            state = phase.march(problem, mesh, ends, state, t_max, attempts)
         return state
 
     def _softness(self, rtol: float) -> float:
@@ -181,9 +181,9 @@ class RatioGrid(eqx.Module):
         each = {"order": self.order, "rtol": _SHARE * rtol}
         alone = {**each, "softness": self._softness(rtol)}
         if 2.0 ** (halvings - 1) <= _OLD:
-            return [_Phase(advance, t_max, alone)]
-        old = jnp.minimum(_OLD / rate_of(problem, t_max), t_max)
-        return [_Phase(advance, old, alone), _Phase(advance_blocks, t_max, each)]
+            return [_Phase(advance, alone | {"until": t_max})]
+        old = _OLD / rate_of(problem, t_max)
+        return [_Phase(advance, alone | {"until": old}), _Phase(advance_blocks, each)]
 
     def _in_chunks(self, problem, t_max, halvings, kept, progress) -> list[March]:
         """The marches one after the other, from where a checkpoint has them, with a bar in decades."""
@@ -199,12 +199,12 @@ class RatioGrid(eqx.Module):
                     states.append(_begin(start, mesh, self.max_steps))
                 for phase in self._phases(problem, t_max, halvings, rtol):
                     states[lane] = phase.entered(states[lane])
-                    while not bool(states[lane].done):
+                    while not phase.over(states[lane]):
                         before = _decades(_time(states[lane]))
-                        states[lane] = _compiled(
-                            phase.march, problem, mesh, ends, states[lane], phase.until,
-                            jnp.asarray(_CHUNK[phase.march]), **phase.settings,
-                        )  # fmt: skip
+                        attempts = jnp.asarray(_CHUNK[phase.way])
+                        states[lane] = phase.march(
+                            problem, mesh, ends, states[lane], t_max, attempts
+                        )
                         kept.write(states)
                         tell(_decades(_time(states[lane])) - before)
         return states
@@ -212,25 +212,30 @@ class RatioGrid(eqx.Module):
 
 @dataclasses.dataclass
 class _Phase:
-    """One way to march, and until when."""
+    """One way to march."""
 
-    march: Callable[..., March]
-    until: Scalar
+    way: Callable[..., March]
     settings: dict
 
     def entered(self, state: March) -> March:
         """The march as it stands at the begin of the phase, or where it was left."""
-        reached = state.rows.clock[state.rows.count - 1] >= jnp.log1p(self.until)
-        failed = state.result != RESULTS.successful
-        state = eqx.tree_at(lambda s: s.done, state, failed | reached)
-        if self.march is advance_blocks:
-            state = begin_blocks(state, self.settings["order"])
+        if self.way is advance_blocks:
+            return begin_blocks(state, self.settings["order"])
         return state
+
+    def march(self, *args) -> March:
+        """Some attempts more."""
+        return _compiled(self.way, *args, **self.settings)
+
+    def over(self, state: March) -> bool:
+        """Whether the phase has nothing more to do."""
+        end = jnp.log1p(self.settings.get("until", math.inf))
+        return bool(state.done | (state.rows.clock[state.rows.count - 1] >= end))
 
 
 @eqx.filter_jit
-def _compiled(march: Callable[..., March], *args, **settings) -> March:
-    return march(*args, **settings)
+def _compiled(way: Callable[..., March], *args, **settings) -> March:
+    return way(*args, **settings)
 
 
 def _start(problem: SphericalDynamics, t_max: Scalar) -> Solution:
