@@ -36,6 +36,7 @@ class Row(eqx.Module):
 class Memory(eqx.Module):
     r"""The rows at the times $\theta_j t$ without the current row's own part, and the weight of that part.
 
+    `known` is what the other rows weigh, one less `weight` but with all digits where that is next to one.
     `upper`, `middle` and their `_partial` are these rows where the mesh reads them above the ray.
     """
 
@@ -54,7 +55,7 @@ class Memory(eqx.Module):
 
 
 def remember(mesh: Mesh, correlation: Array, response: Array, overlap: Array, known) -> Memory:
-    """The memory of rows at the times of the nodes, given without the current row's part."""
+    """The memory of rows at the times of the nodes, given without the current row's part, of weight `known`."""
     n, nodes = mesh.theta.size, mesh.nodes
     columns, weight = jnp.arange(n), 1 - known
 
@@ -97,8 +98,9 @@ def remember(mesh: Mesh, correlation: Array, response: Array, overlap: Array, kn
 class Fields(eqx.Module):
     r"""All that the equation on a ray reads, one line for each ray: its derivative is one of values.
 
-    Pairs are a correlation and a response; of the current row at $\phi t$ (`now_`), and between
-    $\phi t$ and $\theta t$ (`then_`).
+    Pairs are a correlation and a response; of the current row at $\phi t$ (`now_`), between
+    $\phi t$ and $\theta t$ (`then_`), and what the row at $\theta t$ has more than the current one at the
+    same ratio (`gone_`): a sum over small differences, next to the diagonal.
     """
 
     own: tuple[Array, Array]
