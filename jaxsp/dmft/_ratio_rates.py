@@ -55,7 +55,7 @@ class Memory(eqx.Module):
 
 
 def remember(mesh: Mesh, correlation: Array, response: Array, overlap: Array, known) -> Memory:
-    """The memory of rows at the times of the nodes, given without the current row's part, of weight `known`."""
+    """The memory of rows at the times of the nodes, without the current row's part; they weigh `known`."""
     n, nodes = mesh.theta.size, mesh.nodes
     columns, weight = jnp.arange(n), 1 - known
 
