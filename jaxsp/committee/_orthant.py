@@ -24,8 +24,9 @@ from ..numerics import gauss_legendre, log_normal_density, log_sum_exp, varying_
 from ..numerics._special import log_short_interval, tail_ratio
 
 # The slow factor is smooth but within this distance of its middle.
-_BULK = 2.0
-_POINTS = {jnp.dtype("float64"): 24, jnp.dtype("float32"): 10}
+_BULK = {jnp.dtype("float64"): 2.5, jnp.dtype("float32"): 2.0}
+# Of each piece; the longest of them end with a cut-off that is sharp beside their length.
+_POINTS = {jnp.dtype("float64"): 32, jnp.dtype("float32"): 10}
 
 
 # The signs of the two entries in each quadrant, in order.
@@ -133,7 +134,8 @@ def _log_integral(
     upper = jnp.minimum(centre + reach, jnp.maximum(start, 0.0) + drop)
     lower = jnp.minimum(lower, upper)
     # Pieces ordered by hand: a sort of three is slow in a large batch.
-    left, right, peak = (jnp.clip(x, lower, upper) for x in (-_BULK, _BULK, peak))
+    bulk = _BULK[jnp.dtype(dtype)]
+    left, right, peak = (jnp.clip(x, lower, upper) for x in (-bulk, bulk, peak))
     first, last = jnp.minimum(left, peak), jnp.maximum(right, peak)
     edges = (lower, first, left + peak - first + right - last, last, upper)
     edges = (lower, first, jnp.clip(edges[2], first, last), last, upper)

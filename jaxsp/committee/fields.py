@@ -20,6 +20,7 @@ from ._field_rules import full_rule, in_order, line_rule, symmetric_rule
 from ._points import relative_spread, replicated, triangle
 from .model import CommitteeMachine
 from .outputs import LabelOfSigns, symmetric
+from .overlaps import lower_root
 
 # Seeds of the points of inner averages, apart from those of the orders.
 _INNER = 500
@@ -165,8 +166,7 @@ def full_potential(
     model: CommitteeMachine, q: Float[Array, "K K"], V: Float[Array, "K K"], order: int
 ) -> FieldPotential:
     """Expectations for any overlap matrix."""
-    K = model.hidden_units
-    root = jnp.linalg.cholesky(q + jnp.finfo(q.dtype).eps * jnp.trace(q) * jnp.eye(K))
+    root = lower_root(q)
     rule = full_rule(model, *frozen((root, V)), order)
 
     def at(point, noise):

@@ -1,5 +1,6 @@
-"""Overlap matrices as arguments."""
+"""Overlap matrices: as arguments, and their roots."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Num
@@ -36,3 +37,15 @@ def check_overlap(
             f"{excess:.6g} in one direction."
         )
     return matrix
+
+
+def lower_root(matrix: Float[Array, "K K"]) -> Float[Array, "K K"]:
+    """The lower triangular root of a matrix without negative eigenvalues but for rounding.
+
+    Fields that are alike have a singular overlap, which a quadrature may leave with a negative eigenvalue:
+    what is missing, and a little more, is added to the diagonal.
+    """
+    fixed, info = jax.lax.stop_gradient(matrix), jnp.finfo(matrix.dtype)
+    missing = jnp.maximum(-jnp.linalg.eigvalsh(fixed)[0], 0.0)
+    missing = missing + 4 * info.eps * jnp.trace(fixed) + info.tiny**0.5
+    return jnp.linalg.cholesky(matrix + missing * jnp.eye(matrix.shape[0], dtype=matrix.dtype))

@@ -20,6 +20,7 @@ from ..priors._mixture import AbstractMixture
 from ._points import PRODUCT_UNITS, relative_spread, replicated
 from .model import CommitteeMachine
 from .outputs import symmetric
+from .overlaps import lower_root
 
 # Seeds of the points for the noise, apart from those for the fields.
 _NOISE = 900
@@ -126,8 +127,7 @@ def full_weights(model: CommitteeMachine, r: Float[Array, "K K"], order: int) ->
         one = jnp.ones_like(information)
         overlap = mean**2 * jnp.ones_like(r) + variance * r @ error
         return VectorPotential(overlap, error, -information, one, 0 * one)
-    root = jnp.linalg.cholesky(r + jnp.finfo(r.dtype).eps * jnp.trace(r) * identity)
-    return _through_noise(model, r, root, order)
+    return _through_noise(model, r, lower_root(r), order)
 
 
 class Response(eqx.Module):
