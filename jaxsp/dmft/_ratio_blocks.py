@@ -80,7 +80,7 @@ def advance_blocks(
     attempts: Count,
     *,
     order: int,
-    rtol: float,
+    rtol: Scalar,
 ) -> March:
     """At most so many blocks more, of order + 1 rows each, or up to the last time."""
     last_clock = jax.lax.stop_gradient(jnp.log1p(t_max))
@@ -92,7 +92,7 @@ def advance_blocks(
     )
 
 
-def _attempt(problem, mesh, ends, last_clock, state: March, order: int, rtol: float) -> March:
+def _attempt(problem, mesh, ends, last_clock, state: March, order: int, rtol: Scalar) -> March:
     """One block tried, and taken if its error allows."""
     rows = state.rows
     now = rows.clock[rows.count - 1]
@@ -118,7 +118,7 @@ def _last_values(rows: Rows, back: Array) -> Array:
     return jnp.concatenate(parts, 1)
 
 
-def _solve(problem, mesh: Mesh, rows: Rows, clock: Float[Array, " k"], order: int, rtol: float):
+def _solve(problem, mesh: Mesh, rows: Rows, clock: Float[Array, " k"], order: int, rtol: Scalar):
     """The rows of a block, Newton's last correction and count, and the scales of their values."""
     size, n = clock.size, mesh.theta.size
     now = rows.clock[rows.count - 1]

@@ -82,7 +82,8 @@ def window(clock: Array, count, blocks, x: Array, size: int) -> tuple[Array, Arr
 def begin(rows: Rows, probe: Array) -> March:
     """The march from rows that are given."""
     last, before = rows.clock[rows.count - 1], rows.clock[rows.count - 2]
-    zero, nothing = jnp.zeros_like(last), jnp.asarray(0)
+    # No weak types: those of the first steps and of later ones would differ, and be compiled both.
+    zero, nothing = jnp.zeros_like(last), jnp.asarray(0, int)
     energy = jnp.sum(rows.energies[rows.count - 1])
     state = March(
         rows=rows,
@@ -135,7 +136,7 @@ def _row(values: Array) -> Row:
     return Row(values[:n], values[n : 2 * n], values[2 * n])
 
 
-def _solve_step(problem, mesh: Mesh, rows: Rows, clock_next: Scalar, order: int, tolerance: float):
+def _solve_step(problem, mesh: Mesh, rows: Rows, clock_next: Scalar, order: int, tolerance: Scalar):
     """The next row, flattened, by the rule; its error; Newton's last correction and count."""
     n = rows.count
     t = jnp.expm1(clock_next)
@@ -177,7 +178,7 @@ def largest_change(change: Array, scale: Array) -> Scalar:
     return jnp.max(jnp.abs(change) * scale)
 
 
-def newton(defect, matrix, start: Array, scale: Array, given, tolerance: float):
+def newton(defect, matrix, start: Array, scale: Array, given, tolerance: Scalar):
     """The root, the last correction and their number, by the derivative at the start.
 
     Newton's method needs no derivative; its last two corrections, with the equations' derivatives by what is
@@ -210,7 +211,7 @@ def newton(defect, matrix, start: Array, scale: Array, given, tolerance: float):
 
 
 def _attempt(
-    problem, mesh, ends, last_clock, state: March, order: int, rtol: float, softness: float
+    problem, mesh, ends, last_clock, state: March, order: int, rtol: Scalar, softness: Scalar
 ):
     """One step tried, and taken if its error allows."""
     rows, n = state.rows, state.rows.count
@@ -231,7 +232,7 @@ def _attempt(
 
 def taken(
     problem, mesh, ends, last_clock, state: March, clock: Float[Array, " k"],
-    values: Float[Array, "k d"], error, change, iterations, order: int, rtol: float,
+    values: Float[Array, "k d"], error, change, iterations, order: int, rtol: Scalar,
 ) -> tuple[March, Scalar]:  # fmt: skip
     """The march with one or more rows more if their error allows, and a factor for the next step."""
     rows, n, size = state.rows, state.rows.count, clock.size
@@ -314,8 +315,8 @@ def advance(
     *,
     until: Scalar,
     order: int,
-    rtol: float,
-    softness: float,
+    rtol: Scalar,
+    softness: Scalar,
 ) -> March:
     r"""At most so many attempts more, or up to the last time or the first row that is not before `until`.
 

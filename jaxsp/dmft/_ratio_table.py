@@ -116,8 +116,8 @@ def first_rows(start: Solution, mesh: Mesh, room: int) -> Rows:
         overlap=padded(start.table.overlap),
         multiplier=padded(start.table.multiplier),
         energies=padded(start.table.energies),
-        count=jnp.asarray(n),
-        blocks=jnp.asarray(NO_BLOCKS),
+        count=jnp.asarray(n, int),
+        blocks=jnp.asarray(NO_BLOCKS, int),
     )
 
 

@@ -178,8 +178,9 @@ class RatioGrid(eqx.Module):
         self, problem: SphericalDynamics, t_max: Scalar, halvings: int, rtol: float
     ) -> list["_Phase"]:
         """Rows one by one, and for as many panels as old systems have, then blocks of them."""
-        each = {"order": self.order, "rtol": _SHARE * rtol}
-        alone = {**each, "softness": self._softness(rtol)}
+        # Arrays: other tolerances are not compiled anew.
+        each = {"order": self.order, "rtol": jnp.asarray(_SHARE * rtol, t_max.dtype)}
+        alone = {**each, "softness": jnp.asarray(self._softness(rtol), t_max.dtype)}
         if 2.0 ** (halvings - 1) <= _OLD:
             return [_Phase(advance, alone | {"until": t_max})]
         old = _OLD / rate_of(problem, t_max)

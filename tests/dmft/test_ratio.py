@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxsp import SolverError, dmft, spiked
-from jaxsp.dmft import _ratio_blocks
+from jaxsp.dmft import _ratio_blocks, _ratio_march, ratio as ratio_grid
 from jaxsp.numerics import RESULTS
 
 MODEL = spiked.MatrixTensor(p=3, delta2=0.5, deltap=4.0)
@@ -163,6 +163,22 @@ def test_goes_on_from_a_checkpoint_to_the_same_bits(tmp_path, solver, chunks):
     path.write_text("something else")
     with pytest.raises(ValueError, match="`checkpoint` must be a file that"):
         dmft.solve(problem, T_MAX, solver=solver, checkpoint=path)
+
+
+def test_one_program_for_all_chunks_and_tolerances(monkeypatch):
+    traced = []
+
+    def advance(*args, **settings):
+        traced.append(settings)
+        return _ratio_march.advance(*args, **settings)
+
+    monkeypatch.setattr(ratio_grid, "advance", advance)
+    monkeypatch.setattr(ratio_grid, "_CHUNK", {advance: 8})
+    for rtol in (1e-3, 1e-2):
+        solver = dmft.RatioGrid(rtol, panels=4, nodes=4, estimate_error=False)
+        found = dmft.solve(PURE, T_MAX, solver=solver, throw=False)
+        assert found.stats["steps"] > 16
+    assert len(traced) == 1
 
 
 def test_bad_input_is_refused():
