@@ -210,10 +210,21 @@ def _quadrature(model: CommitteeMachine, at, rule: Rule, noise: Rule | None):
     if model.output.integrated:
         values = jax.lax.map(here, rule.nodes)
     elif model.hidden_units > 2 or model.output.labels(model.hidden_units) is None:
-        values = jax.lax.map(here, rule.nodes, batch_size=64)
+        rule = _whole_batches(rule, 64)
+        values = jax.lax.map(here, rule.nodes, batch_size=min(64, rule.weights.size))
     else:
         values = jax.vmap(here)(rule.nodes)
     return jax.tree.map(lambda v: jnp.tensordot(rule.weights, v, axes=1), values)
+
+
+def _whole_batches(rule: Rule, size: int) -> Rule:
+    """The rule with points of no weight, so that no rest is left, which would be compiled on its own."""
+    points = rule.weights.size
+    if points <= size:
+        return rule
+    repeated = jnp.minimum(jnp.arange(-(-points // size) * size), points - 1)
+    weights = jnp.where(jnp.arange(repeated.size) < points, rule.weights[repeated], 0.0)
+    return eqx.tree_at(lambda r: (r.nodes, r.weights), rule, (rule.nodes[repeated], weights))
 
 
 def _at_fields(

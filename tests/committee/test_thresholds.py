@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.interpolate import CubicSpline
-from scipy.special import comb
+from scipy.special import comb, log_ndtr
 from scipy.stats import multivariate_normal
 
 from jaxsp import committee, priors
-from jaxsp.committee._exchangeable import log_counts
+from jaxsp.committee._exchangeable import _REACH, _STEP, _log_tails, log_counts
 from jaxsp.committee.curve import find_onset, scan, table, unspecialized_state
 from jaxsp.committee.fields import full_potential
 from jaxsp.committee.model import prepare
@@ -130,6 +130,25 @@ def test_counts_of_positive_fields_match_scipys_orthants(units, V_s):
     np.testing.assert_allclose(found.sum(), 1.0, atol=1e-11)
     single = np.exp(log_counts(units, *map(jnp.float32, (mean, V_d, V_s)), groups))
     np.testing.assert_allclose(single, found, atol=2e-5)
+
+
+@pytest.mark.parametrize("x", [-7.0, -0.4, 0.0, 2.5])
+def test_complex_normal_tails_match_the_faddeeva_function(x):
+    # The longest step there is: three units, and a sum that is known.
+    step, sign = _STEP / 3**0.5, np.array([1.0, -1.0])
+    t = step * np.arange(round(_REACH / _STEP))
+    scale = np.exp(-0.5 * t**2)
+
+    def tails(x, step):
+        return jnp.stack(_log_tails(x, step))
+
+    found = jnp.exp(tails(jnp.float64(x), jnp.float64(step)))
+    expected = np.exp(log_ndtr(sign[:, None] * (x + 1j * t)))
+    np.testing.assert_allclose(scale * found, scale * expected, atol=1e-10)
+    # The derivative is a density.
+    _, slopes = jax.jvp(tails, (jnp.float64(x), jnp.float64(step)), (1.0, 0.0))
+    density = np.exp(-0.5 * (x + 1j * t) ** 2) / np.sqrt(2 * np.pi)
+    np.testing.assert_allclose(scale * found * slopes, scale * np.outer(sign, density), atol=1e-10)
 
 
 @pytest.mark.slow
