@@ -30,6 +30,15 @@ def _two_units(alpha):
     return committee.state_evolution(model, alpha)
 
 
+def _five_units(variance):
+    model = committee.CommitteeMachine(hidden_units=5, prior=priors.Gaussian(variance=variance))
+    return committee.specialization_threshold(model)
+
+
+def _noisy(variance):
+    return glm.GLM(priors.Rademacher(), channels.Sign(noise_variance=variance))
+
+
 def _spiked(delta2):
     return spiked.MatrixTensor(p=3, delta2=delta2, deltap=4.0)
 
@@ -41,13 +50,17 @@ def _langevin(temperature):
 
 PATHS = {
     "glm.bayes_optimal": (lambda alpha: glm.bayes_optimal(BINARY, alpha), 1.0),
-    "glm.thresholds": (
-        lambda noise: glm.thresholds(glm.GLM(priors.Rademacher(), channels.Sign(noise))),
-        0.01,
-    ),
+    "glm.thresholds": (lambda noise: glm.thresholds(_noisy(noise)), 0.01),
+    "glm.phases": (lambda alpha: glm.phases(BINARY, alpha), 1.0),
+    "glm.branches": (lambda alpha: glm.branches(BINARY, alpha), 1.0),
+    "glm.storage_capacity": (lambda margin: glm.storage_capacity(BINARY.prior, margin), 0.0),
+    "glm.storage_entropy": (lambda alpha: glm.storage_entropy(BINARY.prior, alpha), 0.5),
+    "glm.critical_point": (lambda top: glm.critical_point(_noisy, 0.01, top), 0.03),
     "glm.amp": (lambda X: glm.amp(BINARY, X, jnp.ones(6)), np.ones((6, 4))),
     "committee.state_evolution": (_two_units, 2.0),
+    "committee.specialization_threshold": (_five_units, 1.0),
     "spiked.bayes_optimal": (lambda delta: spiked.bayes_optimal(_spiked(delta)), 0.7),
+    "spiked.maximum_likelihood": (lambda delta: spiked.maximum_likelihood(_spiked(delta)), 0.7),
     "dmft.solve": (_langevin, 1.0),
     "erm.asymptotics": (_covariates, 2.0),
     "online.solve": (lambda end: online.solve(NET, end, START), 5.0),
