@@ -12,7 +12,7 @@ from jaxtyping import Array, ArrayLike, Bool, Num
 
 from .._checks import check_number
 from .._types import Scalar, ScalarLike
-from ..numerics import best_entry, raise_unless_successful
+from ..numerics import RESULTS, best_entry, first_failure, raise_unless_successful
 from .curve import scan
 from .fields import full_potential
 from .iteration import limit_from, unspecialized_limit
@@ -40,9 +40,19 @@ class Branches(eqx.Module):
 
     @property
     def optimal(self) -> Solution:
-        """Of the stable ones, that of largest free entropy: what `bayes_optimal` gives."""
-        f = self.solution.free_entropy
-        return best_entry(self.solution, jnp.where(self.stable & ~jnp.isnan(f), f, -jnp.inf))
+        """Of the stable ones, that of largest free entropy: what `bayes_optimal` gives.
+
+        Its `result` is `inaccurate` if another one's may be larger within the errors of both.
+        """
+        solution = self.solution
+        f, error = solution.free_entropy, solution.free_entropy_error
+        f = jnp.where(self.stable & ~jnp.isnan(f), f, -jnp.inf)
+        best = best_entry(solution, f)
+        others = jnp.arange(f.shape[-1]) != jnp.argmax(f, axis=-1)[..., None]
+        highest = jnp.where(others & (f > -jnp.inf), f + error, -jnp.inf).max(axis=-1)
+        decided = best.free_entropy - best.free_entropy_error > highest
+        result = RESULTS.where(decided, best.result, first_failure(best.result, RESULTS.inaccurate))
+        return eqx.tree_at(lambda s: s.result, best, result)
 
 
 def branches(model: CommitteeMachine, alpha: ScalarLike) -> Branches:
@@ -100,7 +110,8 @@ def bayes_optimal(model: CommitteeMachine, alpha: ScalarLike, *, throw: bool = T
     Args:
         model: the committee.
         alpha: number of samples over number of inputs, at least 0.
-        throw: raise a `SolverError` if it is not to be trusted.
+        throw: raise a `SolverError` if it is not to be trusted, be it that free entropies differ by less than
+            they may be off by.
 
     Example:
         >>> from jaxsp import committee, priors

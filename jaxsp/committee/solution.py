@@ -43,6 +43,7 @@ class Solution(eqx.Module):
             and the standard errors of Monte Carlo averages. To be successful it must be below the rounding's
             power 0.4 and, at least, 1e-6 of labels of three signs, 1e-5 of outputs that are integrated
             over the fields; of Monte Carlo averages below the model's `monte_carlo_tolerance`.
+        free_entropy_error: `quadrature_error` times the three terms that f is a sum of: what f may be off by.
     """
 
     overlap: Float[Array, "*s K K"]
@@ -58,6 +59,7 @@ class Solution(eqx.Module):
     result: RESULTS
     residual: Float[Array, "..."]
     quadrature_error: Float[Array, "..."]
+    free_entropy_error: Float[Array, "..."]
 
     def __str__(self) -> str:
         """The numbers of a single solution, one a line."""
@@ -261,6 +263,7 @@ def solution_at(
         lambda s: (
             s.overlap, s.q_d, s.q_a, s.error, s.conjugate_overlap, s.free_entropy,
             s.mutual_information, s.generalization_error, s.residual, s.quadrature_error,
+            s.free_entropy_error,
         ),
         solution,
         (
@@ -274,6 +277,7 @@ def solution_at(
             perfect * solution.generalization_error,
             jnp.where(saturated, 0.0, solution.residual),
             jnp.where(saturated, 0.0, solution.quadrature_error),
+            jnp.where(saturated, 0.0, solution.free_entropy_error),
         ),
     )  # fmt: skip
     if solution.gibbs_error is not None:
@@ -324,7 +328,8 @@ def evaluate(model: CommitteeMachine, alpha: Scalar, state: State) -> Solution:
     residual = violation / jnp.maximum(largest, 1e-9)
     missing = jnp.abs(1 - weights.normalisation) + fields.missing_probability
     missing = missing + fields.statistical_error + weights.statistical_error
-    residual, quadrature = jax.lax.stop_gradient((residual, residual + missing))
+    terms = jnp.abs(weights.negative_information) + 0.5 * trace + alpha * jnp.abs(fields.potential)
+    residual, quadrature, terms = jax.lax.stop_gradient((residual, residual + missing, terms))
     return Solution(
         overlap=overlap,
         q_d=q_d,
@@ -339,4 +344,5 @@ def evaluate(model: CommitteeMachine, alpha: Scalar, state: State) -> Solution:
         result=RESULTS.where(jnp.isfinite(f), RESULTS.successful, RESULTS.nonfinite),
         residual=residual,
         quadrature_error=quadrature,
+        free_entropy_error=quadrature * terms,
     )
