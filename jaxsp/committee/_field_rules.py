@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._types import Scalar
+from .._types import Flag, Scalar
 from ..numerics import Rule, gaussian_panels, graded_panels
 from ..numerics._quadrature import TAIL
 from ._points import (
@@ -16,6 +16,7 @@ from ._points import (
     replicated,
     three_exchangeable,
     three_layered,
+    three_layered_full,
     uniform_normal,
 )
 from .model import CommitteeMachine
@@ -79,21 +80,28 @@ def _three_units(
     model: CommitteeMachine, q: Float[Array, " 2"], V: Float[Array, " 2"], order: int
 ) -> Rule:
     """Points even in the Gaussian, or ones that crowd where a field vanishes: whichever are closer."""
-    output = model.output
-    even = three_exchangeable(order, q.dtype, half=output.mirrored)
-    if output.integrated or not output.field_breakpoints:
+    even = three_exchangeable(order, q.dtype, half=model.output.mirrored)
+    if not _has_layers(model):
         return even
     width = jnp.sqrt(symmetric(V, 3)[0, 0])
     layered, step = three_layered(q, width, order)
     # Of the former the sum is the coarsest: 14 deviations in 2 order points.
-    better = step < 7 / order * jnp.sqrt(q[1] / 3) / width
-    # Of as many points: the fewer are followed by ones that weigh nothing.
-    size = max(layered.weights.size, even.weights.size)
+    return _one_of(step < 7 / order * jnp.sqrt(q[1] / 3) / width, layered, even)
+
+
+def _has_layers(model: CommitteeMachine) -> bool:
+    """Whether an output in closed form has kinks in the fields, which matter where these are known well."""
+    return bool(model.output.field_breakpoints) and not model.output.integrated
+
+
+def _one_of(first: Flag, rule: Rule, other: Rule) -> Rule:
+    """Of as many points: the fewer are followed by ones that weigh nothing."""
+    size = max(rule.weights.size, other.weights.size)
 
     def filled(values: Array) -> Array:
         return jnp.pad(values, [(0, size - values.shape[0])] + (values.ndim - 1) * [(0, 0)])
 
-    return jax.tree.map(lambda a, b: jnp.where(better, filled(a), filled(b)), layered, even)
+    return jax.tree.map(lambda a, b: jnp.where(first, filled(a), filled(b)), rule, other)
 
 
 def in_order(model: CommitteeMachine) -> bool:
@@ -130,7 +138,13 @@ def full_rule(
     if in_order(model):
         return _all_orders(model, root, deviation, order)
     if K == PRODUCT_UNITS or not model.output.field_breakpoints:
-        return product_normal(K, 2 * order, V.dtype)
+        even = product_normal(K, 2 * order, V.dtype)
+        if K < PRODUCT_UNITS or not _has_layers(model):
+            return even
+        layered, steps = three_layered_full(root, deviation, order)
+        # Of the former all are as coarse: 11 deviations in 2 order points.
+        coarse = 5.5 / order * jnp.max(jnp.linalg.norm(root, axis=1) / deviation)
+        return _one_of(jnp.max(steps) < coarse, layered, even)
     standard = root / deviation[:, None]
     a, b = standard
     correlation = V[0, 1] / (deviation[0] * deviation[1])

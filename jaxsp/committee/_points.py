@@ -126,12 +126,35 @@ def triangle(dtype) -> Float[Array, "3 3"]:
     return jnp.asarray(rows, dtype) / 6**0.5
 
 
+def _layered_line(
+    s: Scalar, reach: Scalar, width: Scalar, count: int
+) -> tuple[Float[Array, " n"], Float[Array, " n"], Scalar]:
+    r"""Points that crowd at zero, their measure dx, and how far they are apart in t.
+
+    The trapezoid rule in t with $dt = dx / s + c\, dx / \sqrt{x^2 + w^2}$, even in a Gaussian of deviation s
+    and in a layer of width w.
+    """
+    ratio, c = width / s, _LAYER_SHARE
+    step = (reach / s + c * jnp.arcsinh(reach / width)) / count
+    # x = w sinh u: Newton's method for a convex function, from above.
+    t = step * jnp.arange(count + 1)
+    u = jnp.minimum(t / c, jnp.arcsinh(t / ratio))
+    for _ in range(8):
+        u = u - (ratio * jnp.sinh(u) + c * u - t) / (ratio * jnp.cosh(u) + c)
+    x = width * jnp.sinh(u)
+    measure = step / (1 / s + c / jnp.sqrt(x**2 + width**2))
+    return (
+        jnp.concatenate([-x[:0:-1], x]),
+        jnp.concatenate([measure[:0:-1], measure]),
+        step,
+    )
+
+
 def three_layered(q: Float[Array, " 2"], width: Scalar, order: int) -> tuple[Rule, Scalar]:
     r"""The same coordinates, for a kink at zero in each of the fields, of the width that V has.
 
     A product over the fields themselves, for which q has to be no narrow Gaussian; points that are permuted
-    count as one. Along each the trapezoid rule in t with $dt = dx / s + c\, dx / \sqrt{x^2 + w^2}$, even
-    in the Gaussian of least deviation s and in a layer of width w.
+    count as one. Along each `_layered_line` of the least deviation.
 
     Args:
         q: eigenvalues of the overlap (difference, sum).
@@ -143,17 +166,8 @@ def three_layered(q: Float[Array, " 2"], width: Scalar, order: int) -> tuple[Rul
     """
     dtype, count = q.dtype, order + 2
     q = jnp.maximum(q, 1e-9 * jnp.max(q) + jnp.finfo(dtype).tiny ** 0.25)
-    s, reach = jnp.sqrt(jnp.min(q)), _GRADED_REACH * jnp.sqrt((2 * q[0] + q[1]) / 3)
-    ratio, c = width / s, _LAYER_SHARE
-    step = (reach / s + c * jnp.arcsinh(reach / width)) / count
-    # x = w sinh u: Newton's method for a convex function, from above.
-    t = step * jnp.arange(count + 1)
-    u = jnp.minimum(t / c, jnp.arcsinh(t / ratio))
-    for _ in range(8):
-        u = u - (ratio * jnp.sinh(u) + c * u - t) / (ratio * jnp.cosh(u) + c)
-    x = width * jnp.sinh(u)
-    measure = step / (1 / s + c / jnp.sqrt(x**2 + width**2))
-    x, measure = jnp.concatenate([-x[:0:-1], x]), jnp.concatenate([measure[:0:-1], measure])
+    reach = _GRADED_REACH * jnp.sqrt((2 * q[0] + q[1]) / 3)
+    x, measure, step = _layered_line(jnp.sqrt(jnp.min(q)), reach, width, count)
     places = np.array(list(itertools.combinations_with_replacement(range(2 * count + 1), 3)))
     distinct = 1 + (np.diff(places, axis=1) > 0).sum(axis=1)
     copies = jnp.asarray(np.array([0, 1, 3, 6])[distinct], dtype)
@@ -161,6 +175,25 @@ def three_layered(q: Float[Array, " 2"], width: Scalar, order: int) -> tuple[Rul
     weights = copies * jnp.exp(-0.5 * jnp.sum(nodes**2, axis=1)) * jnp.prod(measure[places], axis=1)
     weights = weights / jnp.sum(weights)
     return Rule(nodes, weights, jnp.zeros_like(weights)), step
+
+
+def three_layered_full(
+    root: Float[Array, "3 3"], widths: Float[Array, " 3"], order: int
+) -> tuple[Rule, Float[Array, " 3"]]:
+    """The same for any overlap `root @ root.T` and deviations: standard normal points, none left out."""
+    deviations = jnp.linalg.norm(root, axis=1)
+    # The least eigenvalue of an overlap that may be singular.
+    least = jnp.linalg.norm(root, -2)
+    least = jnp.maximum(least, 3e-5 * jnp.max(deviations) + jnp.finfo(root.dtype).tiny ** 0.25)
+    lines = [
+        _layered_line(least, _GRADED_REACH * deviation, width, order + 2)
+        for deviation, width in zip(deviations, widths, strict=True)
+    ]
+    rule = product(*(Rule(x, measure, jnp.zeros_like(x)) for x, measure, _ in lines))
+    nodes = jax.scipy.linalg.solve_triangular(root, rule.nodes.T, lower=True).T
+    weights = rule.weights * jnp.exp(-0.5 * jnp.sum(nodes**2, axis=1))
+    weights = weights / jnp.sum(weights)
+    return Rule(nodes, weights, jnp.zeros_like(weights)), jnp.stack([step for *_, step in lines])
 
 
 def nested_panels(

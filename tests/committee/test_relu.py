@@ -7,7 +7,7 @@ import pytest
 from scipy.special import wofz
 
 from jaxsp import channels, committee, priors
-from jaxsp.committee.fields import symmetric_potential
+from jaxsp.committee.fields import full_potential, symmetric_potential
 from jaxsp.committee.model import prepare
 from jaxsp.committee.outputs import symmetric
 
@@ -149,6 +149,31 @@ def test_error_of_nearly_known_fields_and_of_little_noise_matches_the_arc_cosine
         expected = arc_cosine_error(symmetric(q, 3), slope, noise)
         np.testing.assert_allclose(found.squared_error, expected, rtol=1e-6)
         assert found.missing_probability < 1e-10
+
+
+@pytest.mark.slow
+def test_full_matrix_of_nearly_known_fields_matches_the_arc_cosine_kernel():
+    # To different degrees; units do not have to be alike.
+    model = prepare(committee.CommitteeMachine(3, priors.Gaussian(), RELU))[0]
+    q = jnp.asarray([[0.97, 0.01, -0.01], [0.01, 0.9, 0.03], [-0.01, 0.03, 0.8]])
+    found = full_potential(model, q, jnp.eye(3) - q, 8)
+    np.testing.assert_allclose(found.squared_error, arc_cosine_error(q), rtol=1e-5)
+    assert found.missing_probability < 1e-10
+
+
+@pytest.mark.slow
+def test_three_units_in_single_precision_match_the_arc_cosine_kernel():
+    single = jnp.float32
+    output = committee.ReLUCommittee(single(0.2), single(0.0), single(1.0), POINTS)
+    prior = priors.Gaussian(mean=single(0.0), variance=single(1.0))
+    model = committee.CommitteeMachine(3, prior, output)
+    for pair in ([0.3, 0.8], [0.97, 0.97], [0.0, 0.5], [0.999, 0.999]):
+        q = jnp.asarray(pair, jnp.float32)
+        found = symmetric_potential(model, q, 1 - q, 8)
+        assert found.squared_error.dtype == jnp.float32
+        assert bool(jnp.all(jnp.isfinite(found.information)) & jnp.isfinite(found.potential))
+        expected = arc_cosine_error(np.asarray(symmetric(q, 3), float))
+        np.testing.assert_allclose(found.squared_error, expected, rtol=1e-4)
 
 
 def test_outputs_too_few_for_the_noise_are_said_to_be():
