@@ -3,6 +3,7 @@
 import abc
 import itertools
 import math
+from collections.abc import Callable
 
 import equinox as eqx
 import jax
@@ -21,10 +22,14 @@ from ..numerics import (
     real_dtype,
 )
 from ..numerics._quadrature import TAIL
-from ..numerics._special import softmax
+from ..numerics._special import at_largest, softmax
 from ._base import Prior
 
 _Components = tuple[Float[Array, " k"], Float[Array, " k"], Float[Array, " k"]]
+
+_Terms = tuple[Scalar, ...] | Float[Array, " k"]
+# More components than these are an axis.
+_FEW = 8
 
 
 def _atoms_rule(atoms, boundaries, farther, widths, lower, upper, order, even=False) -> Rule:
@@ -54,13 +59,20 @@ class AbstractMixture(Prior):
         r"""$\log \sum_k p_k (1 + A v_k)^{-1/2} \exp\frac{b \mu_k - A \mu_k^2/2 + b^2 v_k/2}{1 + A v_k}$."""
         return log_sum_exp(self._posterior_terms(A, b))
 
-    def _posterior_terms(self, A: Scalar, b: Scalar) -> tuple[Scalar, ...]:
+    def _each(self, term: Callable[[Scalar, Scalar, Scalar], Scalar], like: Scalar) -> _Terms:
+        """What each component contributes: few in a tuple, many along the first axis of an array."""
+        columns = self.components()
+        if columns[0].size <= _FEW:
+            return tuple(map(term, *columns))
+        return term(*(column.reshape(-1, *jnp.ndim(like) * (1,)) for column in columns))
+
+    def _posterior_terms(self, A: Scalar, b: Scalar) -> _Terms:
         def term(weight, mean, variance):
             spread = 1 + A * variance
             exponent = (b * mean - 0.5 * A * mean**2 + 0.5 * b**2 * variance) / spread
             return jnp.log(weight) - 0.5 * jnp.log(spread) + exponent
 
-        return tuple(map(term, *self.components()))
+        return self._each(term, A * b)
 
     def denoise(self, A: ScalarLike, b: ScalarLike) -> tuple[Scalar, Scalar]:
         r"""Posterior mean and variance.
@@ -71,9 +83,14 @@ class AbstractMixture(Prior):
         dtype = real_dtype(A, b, *jax.tree.leaves(self))
         A, b = jnp.asarray(A, dtype), jnp.asarray(b, dtype)
         p = softmax(self._posterior_terms(A, b))
-        _, means, variances = (tuple(column) for column in self.components())
-        m = [(mean + b * v) / (1 + A * v) for mean, v in zip(means, variances, strict=True)]
-        variance = sum(p_k * v / (1 + A * v) for p_k, v in zip(p, variances, strict=True))
+        m = self._each(lambda _, mean, v: (mean + b * v) / (1 + A * v), A * b)
+        within = self._each(lambda _, mean, v: v / (1 + A * v), A * b)
+        if not (isinstance(p, tuple) or isinstance(m, tuple) or isinstance(within, tuple)):
+            # From the state that dominates: what the others add is exact, however little.
+            apart = m - at_largest(p, m)
+            spread = (apart - jnp.sum(p * apart, axis=0)) ** 2
+            return jnp.sum(p * m, axis=0), jnp.sum(p * (within + spread), axis=0)
+        variance = sum(p_k * v for p_k, v in zip(p, within, strict=True))
         for (p_i, m_i), (p_j, m_j) in itertools.combinations(zip(p, m, strict=True), 2):
             variance = variance + p_i * p_j * (m_i - m_j) ** 2
         mean = sum(p_k * m_k for p_k, m_k in zip(p, m, strict=True))
@@ -87,7 +104,7 @@ class AbstractMixture(Prior):
             distance = observation - jnp.sqrt(snr) * mean
             return jnp.log(weight) - 0.5 * jnp.log(spread) - 0.5 * distance**2 / spread
 
-        return log_sum_exp(tuple(map(term, *self.components())))
+        return log_sum_exp(self._each(term, snr * observation))
 
     def observation_rule(self, snr: Scalar, order: int) -> Rule:
         """Panels around each component and around the boundary between neighbours."""

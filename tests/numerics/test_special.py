@@ -175,11 +175,12 @@ def state_cumulants(b):
 
 
 @pytest.mark.parametrize("order", range(5))
-def test_log_sum_exp(order, dtype):
+@pytest.mark.parametrize("along", [tuple, jnp.stack])
+def test_log_sum_exp(order, dtype, along):
     """The variance and the higher cumulants keep their digits when one state dominates."""
 
     def f(b):
-        return numerics.log_sum_exp(tuple(b * v - v * v for v in STATES))
+        return numerics.log_sum_exp(along([b * v - v * v for v in STATES]))
 
     derivative = nth_derivative(f, order)
     fields = [-80.0, -30.0, -5.0, 0.0, 0.3, 5.0, 30.0, 80.0]
@@ -194,8 +195,9 @@ def test_log_sum_exp(order, dtype):
         )
 
 
-def test_log_sum_exp_with_impossible_states():
-    f = lambda x: numerics.log_sum_exp((x, 2 * x, jnp.full_like(x, -jnp.inf)))  # noqa: E731
+@pytest.mark.parametrize("along", [tuple, jnp.stack])
+def test_log_sum_exp_with_impossible_states(along):
+    f = lambda x: numerics.log_sum_exp(along([x, 2 * x, jnp.full_like(x, -jnp.inf)]))  # noqa: E731
     x = jnp.asarray(0.4)
     expected = jax.nn.softmax(jnp.stack([x, 2 * x])) @ jnp.array([1.0, 2.0])
     np.testing.assert_allclose(jax.grad(f)(x), expected, rtol=1e-14)

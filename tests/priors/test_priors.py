@@ -38,6 +38,13 @@ LAWS = {
         None,
         None,
     ),
+    "many values": (
+        priors.Discrete(jnp.linspace(-2, 2, 11), jnp.arange(1, 12) / 66),
+        np.linspace(-2, 2, 11),
+        np.arange(1, 12) / 66,
+        None,
+        None,
+    ),
     "mixture": (
         priors.GaussianMixture(
             weights=jnp.array([0.4, 0.6]),
@@ -117,6 +124,25 @@ def test_log_partition_and_denoiser(name):
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-10)
     np.testing.assert_allclose(mean, exact_mean, rtol=1e-8, atol=1e-10)
     np.testing.assert_allclose(variance, exact_variance, rtol=1e-7, atol=1e-13)
+
+
+@pytest.mark.parametrize("count", [3, 20])
+def test_variance_of_a_posterior_that_sits_on_one_value(count):
+    """Relative to itself, and its derivatives in both modes, against sums of a hundred digits."""
+    prior = priors.Discrete(jnp.arange(float(count)), jnp.full(count, 1 / count))
+    variance = lambda b: prior.denoise(0.0, b)[1]  # noqa: E731
+    with mpmath.workdps(100):
+
+        def exact(b):
+            p = [mpmath.exp(b * v) for v in range(count)]
+            mean = sum(v * p_v for v, p_v in enumerate(p)) / sum(p)
+            return sum((v - mean) ** 2 * p_v for v, p_v in enumerate(p)) / sum(p)
+
+        for b in (-90.0, -0.3, 40.0, 90.0):
+            np.testing.assert_allclose(variance(b), float(exact(b)), rtol=1e-13)
+            slope = float(mpmath.diff(exact, b))
+            for derivative in (jax.grad, jax.jacfwd):
+                np.testing.assert_allclose(derivative(variance)(b), slope, rtol=1e-12)
 
 
 @NAMES
