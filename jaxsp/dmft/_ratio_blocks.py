@@ -101,7 +101,7 @@ def _attempt(problem, mesh, ends, last_clock, state: March, order: int, rtol: Sc
     clock = now + (end - now) * jnp.asarray(points, now.dtype)
     clock = clock.at[-1].set(end)
     values, change, iterations, scale = _solve(problem, mesh, rows, clock, order, rtol)
-    whole = jnp.concatenate([_last_values(rows, jnp.asarray([0])), values])
+    whole = jnp.concatenate([_last_values(rows)[None], values])
     coefficient = jax.lax.stop_gradient(jnp.asarray(last_coefficient, now.dtype) @ whole)
     error = largest_change(coefficient, scale[-1])
     state, factor = taken(
@@ -111,11 +111,25 @@ def _attempt(problem, mesh, ends, last_clock, state: March, order: int, rtol: Sc
     return with_step(state, jnp.minimum((end - now) * factor, _SPAN), end)
 
 
-def _last_values(rows: Rows, back: Array) -> Array:
-    """Rows so many before the last one, flattened."""
-    index = rows.count - 1 - back
-    parts = (rows.correlation[index], rows.response[index], rows.overlap[index, None])
-    return jnp.concatenate(parts, 1)
+def _last_values(rows: Rows) -> Array:
+    """The last row, flattened."""
+    last = rows.count - 1
+    return jnp.concatenate([rows.correlation[last], rows.response[last], rows.overlap[last, None]])
+
+
+def _predicted(rows: Rows, clock: Float[Array, " k"]) -> Float[Array, "k d"]:
+    """Rows by parabolas through three, a block's span apart; of responses times the age.
+
+    Extrapolated from closer rows or to a higher order, small oscillations are too large for Newton's method.
+    """
+    last, k = rows.count - 1, jnp.arange(3)
+    now = rows.clock[last]
+    before = last - jnp.searchsorted(rows.clock, now - (clock[-1] - now) * k)
+    index = last - jax.lax.cummax(jnp.maximum(before - k, 0)) - k
+    weights = lagrange_weights(clock, rows.clock[index])
+    aged = weights * jnp.exp(rows.clock[index] - clock[:, None])
+    parts = (weights @ rows.correlation[index], aged @ rows.response[index])
+    return jnp.concatenate([*parts, weights @ rows.overlap[index, None]], 1)
 
 
 def _solve(problem, mesh: Mesh, rows: Rows, clock: Float[Array, " k"], order: int, rtol: Scalar):
@@ -125,7 +139,7 @@ def _solve(problem, mesh: Mesh, rows: Rows, clock: Float[Array, " k"], order: in
     span, t = clock[-1] - now, jnp.expm1(clock)
     _, slopes, _ = radau(size)
     slopes = jnp.asarray(slopes, clock.dtype)
-    before = _last_values(rows, jnp.asarray([0]))[0]
+    before = _last_values(rows)
     lands = jax.vmap(lambda t: landscape(problem, mesh, t))(t)
     histories = jax.lax.map(
         lambda stage: _history(mesh, rows, clock, stage, order + 2), jnp.arange(size)
@@ -171,14 +185,7 @@ def _solve(problem, mesh: Mesh, rows: Rows, clock: Float[Array, " k"], order: in
         whole = jax.lax.map(line, (jnp.arange(size), t, lands, histories, slopes[:, 1:]))
         return whole.reshape(y.size, y.size)
 
-    # The polynomial through the rows that the last block read, or through as far apart ones.
-    k = jnp.arange(order + 1)
-    apart = rows.count - 1 - jnp.searchsorted(rows.clock, now - span * k / order)
-    apart = jax.lax.cummax(jnp.maximum(apart - k, 0)) + k
-    back = jnp.where(
-        rows.count - 1 > rows.blocks, k, jnp.minimum(apart, rows.count - 1 - order + k)
-    )
-    start = lagrange_weights(clock, rows.clock[rows.count - 1 - back]) @ _last_values(rows, back)
+    start = frozen(_predicted(rows, clock))
     measure = 1 + t[:, None] * jnp.minimum(mesh.theta, mesh.eta)
     ones = jnp.ones_like(measure)
     scale = jnp.concatenate([ones, measure, ones[:, :1]], 1)
